@@ -1,0 +1,1 @@
+"""Touch the outside world: one module per thing that is touched."""

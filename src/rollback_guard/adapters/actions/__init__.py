@@ -1,0 +1,1 @@
+"""Execute and inspect actions, one module per type."""

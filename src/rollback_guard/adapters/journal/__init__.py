@@ -1,0 +1,1 @@
+"""Keep the journal, one module per database."""

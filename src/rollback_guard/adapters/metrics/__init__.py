@@ -1,0 +1,1 @@
+"""Export what the guard sees and decides in Prometheus' format."""

@@ -1,0 +1,1 @@
+"""Answer HTTP: health, metrics and the read-only API."""

@@ -1,0 +1,1 @@
+"""Cross-checks over a parsed configuration, one per module."""

@@ -1,0 +1,1 @@
+"""Decide: pure functions over frozen values, with no clock, no I/O and no framework."""

@@ -1,0 +1,221 @@
+"""Name the things of the field: what is watched, what is concluded, and the policy between them.
+
+Everything here is frozen. A `Policy` is what the people wrote, compiled; it holds no state. What happened lives in
+`core.state`, which is the fold of `core.records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from rollback_guard.core.condition import Condition
+
+
+Labels = tuple[tuple[str, str], ...]
+"""Label names and values, sorted by name, so that equal sets are equal and hashable."""
+
+
+def labels_of(mapping: Mapping[str, str]) -> Labels:
+    """Return a mapping of labels as its one canonical, hashable form."""
+    return tuple(sorted(mapping.items()))
+
+
+class Verdict(StrEnum):
+    """What one slot said of one series."""
+
+    PASS = "pass"
+    BREACH = "breach"
+    UNKNOWN = "unknown"
+
+
+PRECEDENCE: tuple[Verdict, ...] = (Verdict.BREACH, Verdict.UNKNOWN, Verdict.PASS)
+"""Which verdict stands for several: a breach is evidence, not knowing is not health."""
+
+
+def worst(verdicts: set[Verdict]) -> Verdict:
+    """Return the verdict that stands for all of them; nothing at all is UNKNOWN."""
+    return next((verdict for verdict in PRECEDENCE if verdict in verdicts), Verdict.UNKNOWN)
+
+
+class Phase(StrEnum):
+    """Where an alert is in its life."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+
+
+class Severity(StrEnum):
+    """What a rule may cause: critical acts, warning notifies, anything else is only shown."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    NONE = "none"
+
+
+class NoData(StrEnum):
+    """What an absent series means for a rule."""
+
+    HOLD = "hold"
+    OK = "ok"
+    BREACH = "breach"
+
+
+class Mode(StrEnum):
+    """Whether this instance acts."""
+
+    ENFORCE = "enforce"
+    DRY_RUN = "dry-run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Watch one threshold: a PromQL condition or a probe, with its `for`.
+
+    Attributes:
+        id: Unique in a policy and stable over reloads: ``group/name``; of a probe ``probe/name``.
+        fingerprint: Digest of all that makes the rule measure something else when it changes. State is carried over a
+            reload only under the same fingerprint; ``hold`` and annotations are not part of it.
+        condition: What is measured and compared. For a probe the measured value is 1 (answers well) or 0.
+        when: Holds where there is enough to judge; where it does not, the verdict is idle.
+        hold: How long a breach must last before the alert fires (`for`).
+        labels: May hold templates over ``$labels``.
+        max_age: Samples older than this count as no data; ``None`` switches the check off.
+    """
+
+    id: str
+    group: str
+    name: str
+    fingerprint: str
+    condition: Condition
+    when: Condition | None = None
+    hold: timedelta = timedelta(0)
+    keep_firing_for: timedelta = timedelta(0)
+    labels: Labels = ()
+    annotations: Labels = ()
+    severity: Severity = Severity.NONE
+    no_data: NoData = NoData.HOLD
+    shadow: bool = False
+    max_age: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Rules that are evaluated together, at the same slots.
+
+    Attributes:
+        source: Who reads it: ``prometheus``, another data source's name, or ``probe``.
+        offset: Distance of its slots from multiples of ``interval``, below ``interval``.
+        query_offset: A slot asks for the values of this much earlier.
+        limit: More active series of one rule than this are an error of that rule; 0 is no limit.
+    """
+
+    id: str
+    source: str
+    interval: timedelta
+    offset: timedelta
+    rules: tuple[Rule, ...]
+    query_offset: timedelta = timedelta(0)
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Say how a step's success shows: its incident's rules pass for `stable_for`, not later than `within`."""
+
+    within: timedelta
+    stable_for: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Run one action of a playbook, then verify it."""
+
+    action: str
+    verify: Verify
+
+
+class BlindPolicy(StrEnum):
+    """What a guard does once it has been blind for too long."""
+
+    NOTIFY = "notify"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blindness:
+    """Bound the time for which a guard waits for its sight to come back."""
+
+    after: timedelta = timedelta(minutes=5)
+    do: BlindPolicy = BlindPolicy.NOTIFY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bound what one guard may do: at most `max_actions` in any `per`, and `cooldown` between incidents."""
+
+    max_actions: int
+    per: timedelta = timedelta(hours=1)
+    cooldown: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The policy for one service.
+
+    Attributes:
+        rules: Ids of the rules and probes it listens to, resolved from its selector.
+        warm_up: Time after the start of the guard in which it evaluates and does not act.
+    """
+
+    name: str
+    rules: frozenset[str]
+    playbook: tuple[Step, ...]
+    limits: Limits
+    warm_up: timedelta = timedelta(0)
+    blind: Blindness = Blindness()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storm:
+    """Tell a shared cause from a bad rollout: more than `guards` of them breaching within `within`."""
+
+    guards: int = 3
+    within: timedelta = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """All that the people wrote, compiled and cross-checked.
+
+    Attributes:
+        digest: Of the files it came from; shown as the configuration's hash.
+        idempotent: Names of the actions whose repetition is declared harmless.
+    """
+
+    name: str = "rollback-guard"
+    mode: Mode = Mode.ENFORCE
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    guards: Mapping[str, Guard] = field(default_factory=dict)
+    storm: Storm = Storm()
+    idempotent: frozenset[str] = frozenset()
+    digest: str = ""
+
+    @cached_property
+    def rules(self) -> Mapping[str, Rule]:
+        """Every rule by its id, probes included."""
+        return {rule.id: rule for group in self.groups.values() for rule in group.rules}
+
+    @cached_property
+    def listeners(self) -> Mapping[str, tuple[Guard, ...]]:
+        """The guards that listen to a group, by the group's id."""
+        return {
+            group.id: tuple(
+                guard for guard in self.guards.values() if any(rule.id in guard.rules for rule in group.rules)
+            )
+            for group in self.groups.values()
+        }

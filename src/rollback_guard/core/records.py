@@ -1,0 +1,311 @@
+"""Say what happened, as values that are written down: the only truth.
+
+Each record is one line of the journal. `core.state.fold` turns them into state; nothing else changes state. A record is
+never edited; its `kind` and field names are a file format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from rollback_guard.core.alert import Alert
+from rollback_guard.core.model import Labels, Mode, Phase, Verdict
+from rollback_guard.core.observation import Unknown
+
+
+class Because(StrEnum):
+    """Why an alert changed its phase."""
+
+    BREACHED = "breached"  # the first breach
+    HELD = "held"  # breached for as long as `for` asks
+    PASSED = "passed"  # the condition no longer holds
+    KEPT_LONG_ENOUGH = "kept_long_enough"  # keep_firing_for has run out
+    EVIDENCE_EXPIRED = "evidence_expired"  # pending, and nothing known for too long
+    HOLD_RAISED = "hold_raised"  # `for` was raised by a reload above what has passed
+    RULE_CHANGED = "rule_changed"  # the rule measures something else now, or is gone
+
+
+class Decision(StrEnum):
+    """What a guard concluded."""
+
+    NONE = "none"  # nothing to do
+    HOLD = "hold"  # a breach, and a reason not to act
+    ACT = "act"  # run a step of the playbook
+    RECOVERED = "recovered"  # the incident is over
+    HAND_OVER = "hand_over"  # people are needed
+
+
+class Reason(StrEnum):
+    """Why it concluded that. One enum for journal, metrics, API, explain and tests."""
+
+    # none
+    HEALTHY = "healthy"
+    # hold
+    NOT_CRITICAL = "not_critical"
+    SHADOW = "shadow"
+    WARMING_UP = "warming_up"
+    STORM = "storm"
+    COOLDOWN = "cooldown"
+    LIMIT_REACHED = "limit_reached"
+    DRY_RUN = "dry_run"
+    IN_PROGRESS = "in_progress"
+    BLIND = "blind"
+    # act
+    BREACH = "breach"
+    NOT_RECOVERED = "not_recovered"
+    ACTION_FAILED = "action_failed"
+    # recovered
+    VERIFIED = "verified"
+    BY_ITSELF = "by_itself"
+    # hand over
+    PLAYBOOK_EXHAUSTED = "playbook_exhausted"
+    CANNOT_TELL = "cannot_tell"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    GUARD_REMOVED = "guard_removed"
+
+
+class Outcome(StrEnum):
+    """How an intent ended. `unknown` is only written when people have to look."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The daemon began; warm-up is counted from here. `resumed_at` was the last slot known then, if any."""
+
+    at: datetime
+    version: str
+    digest: str
+    mode: Mode
+    kind: Literal["started"] = "started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The daemon ended in an orderly way; `open_intents` are those it had to leave open."""
+
+    at: datetime
+    open_intents: tuple[str, ...] = ()
+    kind: Literal["stopped"] = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleIdentity:
+    """Which rule a state belongs to; another fingerprint means another rule."""
+
+    rule: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """A configuration came into force; alerts of rules that changed or went are dropped with `Evaluated` before it."""
+
+    at: datetime
+    digest: str
+    mode: Mode
+    rules: int
+    guards: tuple[str, ...]
+    kind: Literal["configured"] = "configured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """The wall clock was set; every clock of the state moves with it, so that spans stay what they were."""
+
+    at: datetime
+    by: timedelta
+    kind: Literal["clock_stepped"] = "clock_stepped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One alert went from one phase to another."""
+
+    rule: str
+    series: Labels
+    before: Phase
+    after: Phase
+    because: Because
+    value: float | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """A rule as a whole became unknown, or known again (`reason` is ``None``)."""
+
+    rule: str
+    reason: Unknown | None
+    since: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """One group was evaluated for one slot.
+
+    Attributes:
+        alerts: Every alert that is active and differs from before, whole.
+        transitions: The phases that changed; a series that became inactive stands only here.
+        sights: The rules that became unknown or known.
+        missed: Slots before this one that were never evaluated.
+    """
+
+    group: str
+    slot: datetime
+    alerts: tuple[Alert, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    sights: tuple[Sight, ...] = ()
+    missed: int = 0
+    kind: Literal["evaluated"] = "evaluated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was seen of one rule when a decision was made."""
+
+    rule: str
+    verdict: Verdict
+    value: float | None = None
+    threshold: float | None = None
+    op: str | None = None
+    series: Labels = ()
+    active_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A guard concluded something; also that there is nothing to do. Repetitions are not recorded."""
+
+    guard: str
+    at: datetime
+    decision: Decision
+    reason: Reason
+    incident: str | None = None
+    step: int | None = None
+    action: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    detail: str = ""
+    kind: Literal["decided"] = "decided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentOpened:
+    """An episode of a guard began. `breached_at` is the first breach of the alerts that opened it."""
+
+    incident: str
+    guard: str
+    at: datetime
+    breached_at: datetime
+    rules: tuple[str, ...]
+    kind: Literal["incident_opened"] = "incident_opened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentJoined:
+    """Further rules fired while the incident was open."""
+
+    incident: str
+    guard: str
+    at: datetime
+    rules: tuple[str, ...]
+    kind: Literal["incident_joined"] = "incident_joined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended:
+    """An action is about to run; committed before the effect.
+
+    Attributes:
+        key: Idempotency key; one key never has two effects.
+        step: Index in the playbook, from 0.
+        goal: The goal state in words, free of secrets.
+        verify: Copied from the step, so that a reload does not change what was promised.
+    """
+
+    key: str
+    incident: str
+    guard: str
+    step: int
+    action: str
+    goal: str
+    at: datetime
+    within: timedelta
+    stable_for: timedelta
+    kind: Literal["intended"] = "intended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded:
+    """An intent ended."""
+
+    key: str
+    incident: str
+    guard: str
+    action: str
+    at: datetime
+    outcome: Outcome
+    attempts: int = 1
+    detail: str = ""
+    kind: Literal["concluded"] = "concluded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """Verification moved: all rules began to pass, stopped passing, or the time was extended once."""
+
+    incident: str
+    guard: str
+    at: datetime
+    verdict: Verdict
+    passing_since: datetime | None
+    until: datetime
+    extended: bool
+    kind: Literal["watched"] = "watched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEnded:
+    """The playbook is over: recovered, or handed over to people."""
+
+    incident: str
+    guard: str
+    at: datetime
+    decision: Decision
+    reason: Reason
+    kind: Literal["incident_ended"] = "incident_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentCleared:
+    """After a hand-over the rules pass again; from here on a breach is a new incident."""
+
+    incident: str
+    guard: str
+    at: datetime
+    kind: Literal["incident_cleared"] = "incident_cleared"
+
+
+Record = (
+    Started
+    | Stopped
+    | Configured
+    | ClockStepped
+    | Evaluated
+    | Decided
+    | IncidentOpened
+    | IncidentJoined
+    | Intended
+    | Concluded
+    | Watched
+    | IncidentEnded
+    | IncidentCleared
+)

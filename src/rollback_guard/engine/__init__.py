@@ -1,0 +1,1 @@
+"""Carry data one way: slot, observations, records, effects."""

@@ -1,0 +1,267 @@
+"""Name what the engine needs from outside, as protocols.
+
+Errors at the edge are values inside. A `Source` never raises for what a server or a network does: it answers with a
+`Failure`. An `Action` raises `TransientError` or `PermanentError`, or returns that its outcome is unknown; the engine
+turns all three into an outcome, and the core never sees an exception.
+
+    GuardError
+    ├── TransientError     the effect certainly did not happen and may be tried again
+    ├── PermanentError     the effect certainly did not happen and trying again is useless
+    ├── UnknownOutcome     the effect may have happened: time-out, lost answer
+    └── JournalError       the record could not be written durably
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from rollback_guard.core.model import Group, Labels
+from rollback_guard.core.observation import Observation
+from rollback_guard.core.records import Record
+from rollback_guard.secret import SecretText
+
+
+class GuardError(Exception):
+    """Any error that rollback-guard raises on purpose."""
+
+
+class TransientError(GuardError):
+    """Say that the effect did not happen and that trying again may help.
+
+    Attributes:
+        retry_after: What the target asked for (`Retry-After`), if it did.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PermanentError(GuardError):
+    """Say that the effect did not happen and that trying again will not help."""
+
+
+class UnknownOutcome(GuardError):  # noqa: N818  it is no error: not knowing is a state of its own
+    """Say that the effect may or may not have happened."""
+
+
+class JournalError(GuardError):
+    """Say that a record is not durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a Prometheus is and how to talk to it; every credential is a reference or a path.
+
+    Attributes:
+        headers: Sent with every request; values may refer to secrets.
+        bearer_token: Text that refers to a secret, e.g. ``${file:…}``.
+        basic_auth: User name and a text that refers to the password.
+        trust_env: Whether proxies from the environment are used.
+        max_series: More series than this in one answer are refused.
+    """
+
+    name: str
+    url: str
+    timeout: timedelta = timedelta(seconds=5)
+    headers: tuple[tuple[str, SecretText], ...] = ()
+    bearer_token: SecretText | None = None
+    basic_auth: tuple[str, SecretText] | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    trust_env: bool = False
+    max_response_bytes: int = 16 * 1024 * 1024
+    max_series: int = 100_000
+    concurrency: int = 4
+    batch_size: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a good HTTP answer looks like.
+
+    Attributes:
+        status: Empty means any 2xx.
+        json: Dotted path or top-level key, and the value that must stand there.
+        body: Regular expression that must match somewhere in the body.
+    """
+
+    status: tuple[int, ...] = ()
+    json: tuple[tuple[str, Any], ...] = ()
+    body: str | None = None
+    latency_below: timedelta | None = None
+    tls_valid_for: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSpec:
+    """One health check; it belongs to the rule with the same id."""
+
+    rule: str
+    url: str
+    timeout: timedelta
+    method: str = "GET"
+    headers: tuple[tuple[str, SecretText], ...] = ()
+    expect: Expectation = Expectation()
+    ca_file: str | None = None
+    max_body_bytes: int = 1024 * 1024
+
+
+class Source(Protocol):
+    """Read what a group's rules measure. Never raises for what the network or the server does."""
+
+    async def read(
+        self, group: Group, slot: datetime, expected: Mapping[str, frozenset[Labels]]
+    ) -> Mapping[str, Observation]:
+        """Observe every rule of the group at one slot.
+
+        Args:
+            group: What to ask for. The time asked for is ``slot - group.query_offset``.
+            slot: Aware UTC.
+            expected: By rule id, the sample labels of its pending and firing series. Where one of them is missing
+                from the answer, or the answer is empty, the rule's ratio denominator is asked for too.
+
+        Returns:
+            One observation per rule id of the group.
+        """
+        ...
+
+    async def read_range(
+        self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
+    ) -> Mapping[datetime, Mapping[str, Observation]]:
+        """Observe past slots, evenly spaced by the group's interval, as `read` would have at their time.
+
+        Returns:
+            For each slot that can be read back its observations; a source that cannot look back returns ``{}``.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and threads."""
+        ...
+
+
+class Goal(StrEnum):
+    """Whether an action's goal state is reached, as an inspection saw it."""
+
+    REACHED = "reached"
+    NOT_REACHED = "not_reached"
+    CANNOT_TELL = "cannot_tell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One run of an action: who asks, for what, and under which key.
+
+    Attributes:
+        key: Idempotency key of the intent; the same for every attempt and after a restart.
+        context: What templates and the environment of commands may use: ``guard``, ``incident``, ``alerts``,
+            ``action``; plain data, no secrets.
+    """
+
+    key: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Action(Protocol):
+    """Bring about one goal state, and tell whether it is reached."""
+
+    @property
+    def timeout(self) -> timedelta:
+        """Bound of one `execute`; also the time limit of a step's attempts together."""
+        ...
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether people declared that repeating it is harmless."""
+        ...
+
+    @property
+    def inspectable(self) -> bool:
+        """Whether `inspect` can ever say more than CANNOT_TELL."""
+        ...
+
+    @property
+    def goal(self) -> str:
+        """The goal state for people, without secrets: ``PATCH https://flags…/new-checkout``."""
+        ...
+
+    async def execute(self, call: Call) -> str:
+        """Bring the goal about, within `timeout`.
+
+        Returns:
+            What the target said, for people: bounded and redacted.
+
+        Raises:
+            TransientError: It did not happen; trying again may help.
+            PermanentError: It did not happen; trying again will not help.
+            UnknownOutcome: It may have happened.
+        """
+        ...
+
+    async def inspect(self, call: Call) -> tuple[Goal, str]:
+        """Read whether the goal is reached, and what was seen. Never raises for what the target does."""
+        ...
+
+    async def sweep(self, call: Call) -> None:
+        """End what an earlier run under this key left running; called before an open intent is inspected."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Journal(Protocol):
+    """Keep records, in order, for good. One writer."""
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Make the records durable, all or none.
+
+        Raises:
+            JournalError: They are not durable.
+        """
+        ...
+
+    async def read(self, *, incident: str | None = None) -> Sequence[Record]:
+        """Return all records, oldest first, or those of one incident."""
+        ...
+
+    async def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+class Clock(Protocol):
+    """Read the time: the only way in which it enters."""
+
+    def now(self) -> datetime:
+        """Return the wall clock, aware UTC."""
+        ...
+
+    def elapsed(self) -> timedelta:
+        """Return a clock that never steps and counts time asleep; its zero is arbitrary."""
+        ...
+
+    async def sleep(self, span: timedelta) -> None:
+        """Return after the span."""
+        ...
+
+
+class Ticker(Protocol):
+    """Call back at every slot of a group; never twice at once for one group."""
+
+    def start(self, groups: Iterable[Group]) -> None:
+        """Begin ticking for these groups, replacing those of before."""
+        ...
+
+    def stop(self) -> None:
+        """End ticking; a tick under way is not interrupted."""
+        ...
+
+
