@@ -265,3 +265,33 @@ class Ticker(Protocol):
         ...
 
 
+class Telemetry(Protocol):
+    """Count what the edges do; the numbers that no record tells."""
+
+    def queried(self, source: str, result: str, seconds: float) -> None:
+        """One request to a source ended: ``ok`` or the word of `Unknown` that it became."""
+        ...
+
+    def evaluated(self, group: str, seconds: float, missed: int) -> None:
+        """One evaluation of a group ended, reading included."""
+        ...
+
+    def attempted(self, action: str, result: str, seconds: float) -> None:
+        """One attempt of an action ended: succeeded, transient, failed, unknown."""
+        ...
+
+    def inspected(self, action: str, goal: Goal) -> None:
+        """One inspection ended."""
+        ...
+
+    def journal_failed(self, kind: str) -> None:
+        """Records could not be made durable: full, io_error, locked, read_only, other."""
+        ...
+
+    def client_rebuilt(self, client: str) -> None:
+        """A connection pool was given up and made anew."""
+        ...
+
+    def served(self, route: str, method: str, code: int) -> None:
+        """One HTTP request was answered; `route` is the pattern, never the path."""
+        ...

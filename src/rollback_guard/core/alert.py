@@ -10,7 +10,7 @@ never starts, advances or ends an alert: each unknown slot makes the clock of `f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollback_guard.core.model import Labels, Phase, Verdict
@@ -56,5 +56,3 @@ class Alert:
         if self.unknown is not None:
             return Verdict.UNKNOWN
         return Verdict.PASS if self.passing_since is not None else Verdict.BREACH
-
-

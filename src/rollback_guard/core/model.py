@@ -14,7 +14,6 @@ from functools import cached_property
 
 from rollback_guard.core.condition import Condition
 
-
 Labels = tuple[tuple[str, str], ...]
 """Label names and values, sorted by name, so that equal sets are equal and hashable."""
 
@@ -27,7 +26,7 @@ def labels_of(mapping: Mapping[str, str]) -> Labels:
 class Verdict(StrEnum):
     """What one slot said of one series."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  a verdict, no password
     BREACH = "breach"
     UNKNOWN = "unknown"
 
