@@ -10,14 +10,28 @@ never starts, advances or ends an alert: each unknown slot makes the clock of `f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
 
 from rollback_guard.core.model import Labels, Phase, Verdict
 from rollback_guard.core.observation import Unknown
 
 EVIDENCE_LIVES_AT_LEAST = timedelta(minutes=5)
 """A pending alert outlives this much blindness even when its `for` is shorter."""
+
+
+class Because(StrEnum):
+    """Why an alert changed its phase."""
+
+    BREACHED = "breached"  # the first breach
+    HELD = "held"  # breached for as long as `for` asks
+    PASSED = "passed"  # the condition no longer holds
+    KEPT_LONG_ENOUGH = "kept_long_enough"  # keep_firing_for has run out
+    EVIDENCE_EXPIRED = "evidence_expired"  # pending, and nothing known for too long
+    HOLD_RAISED = "hold_raised"  # `for` was raised by a reload above what has passed
+    RULE_CHANGED = "rule_changed"  # the rule measures something else now, or is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +70,91 @@ class Alert:
         if self.unknown is not None:
             return Verdict.UNKNOWN
         return Verdict.PASS if self.passing_since is not None else Verdict.BREACH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The times that move one alert in one slot.
+
+    Attributes:
+        slot: Of this evaluation, aware UTC; not the wall clock.
+        first: First slot of those that this evaluation stands for: `slot` itself, or the first one missed.
+        span: Time that these slots credit or withhold.
+        hold: How long a breach must last before the alert fires; zero fires at once.
+        keep: How long a firing alert outlives the end of its breach.
+    """
+
+    slot: datetime
+    first: datetime
+    span: timedelta
+    hold: timedelta
+    keep: timedelta = timedelta(0)
+
+
+def begin(alert: Alert, timing: Timing) -> Alert:
+    """Return a new alert as of its first breach: pending, or firing where `for` is zero."""
+    return _fire(alert, timing) if timing.hold <= timedelta(0) else alert
+
+
+def advance(
+    alert: Alert, verdict: Verdict, timing: Timing, *, reason: Unknown | None = None
+) -> tuple[Alert | None, Because | None]:
+    """Move an active alert by one evaluation.
+
+    Args:
+        alert: The alert before this slot.
+        verdict: What this slot said of its series.
+        timing: The times of this slot.
+        reason: Why the verdict is UNKNOWN; needed then.
+
+    Returns:
+        The alert after it, ``None`` once inactive, and why its phase changed, ``None`` if it did not.
+
+    Source: Prometheus `rules/alerting.go`, measured in docs/adr/0006.
+    """
+    match verdict:
+        case Verdict.UNKNOWN:
+            return _withhold(alert, timing, reason or Unknown.MISSED)
+        case Verdict.BREACH:
+            return _breach(replace(alert, unknown=None, unknown_since=None, passing_since=None), timing)
+        case Verdict.PASS:
+            return _pass(replace(alert, unknown=None, unknown_since=None), timing)
+        case _:
+            assert_never(verdict)
+
+
+def _breach(alert: Alert, timing: Timing) -> tuple[Alert, Because | None]:
+    held = timing.slot - alert.active_at - alert.stalled >= timing.hold
+    match alert.phase, held:
+        case Phase.PENDING, True:
+            return _fire(alert, timing), Because.HELD
+        case Phase.FIRING, False:
+            return replace(alert, phase=Phase.PENDING, fired_at=None), Because.HOLD_RAISED
+        case _:
+            return alert, None
+
+
+def _pass(alert: Alert, timing: Timing) -> tuple[Alert | None, Because | None]:
+    if alert.phase is Phase.PENDING or timing.keep <= timedelta(0):
+        return None, Because.PASSED
+    passing_since = alert.passing_since or timing.slot
+    if timing.slot - passing_since >= timing.keep:
+        return None, Because.KEPT_LONG_ENOUGH
+    return replace(alert, passing_since=passing_since), None
+
+
+def _withhold(alert: Alert, timing: Timing, reason: Unknown) -> tuple[Alert | None, Because | None]:
+    unknown_since = alert.unknown_since or timing.first
+    if alert.phase is Phase.PENDING and timing.slot - unknown_since > max(timing.hold, EVIDENCE_LIVES_AT_LEAST):
+        return None, Because.EVIDENCE_EXPIRED
+    return replace(
+        alert,
+        stalled=alert.stalled + timing.span,
+        passing_since=alert.passing_since and alert.passing_since + timing.span,
+        unknown=reason,
+        unknown_since=unknown_since,
+    ), None
+
+
+def _fire(alert: Alert, timing: Timing) -> Alert:
+    return replace(alert, phase=Phase.FIRING, fired_at=timing.slot)

@@ -193,7 +193,7 @@ class Policy:
 
     Attributes:
         digest: Of the files it came from; shown as the configuration's hash.
-        idempotent: Names of the actions whose repetition is declared harmless.
+        goals: What each action brings about, in words, by its name.
     """
 
     name: str = "rollback-guard"
@@ -201,7 +201,7 @@ class Policy:
     groups: Mapping[str, Group] = field(default_factory=dict)
     guards: Mapping[str, Guard] = field(default_factory=dict)
     storm: Storm = Storm()
-    idempotent: frozenset[str] = frozenset()
+    goals: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
 
     @cached_property
@@ -210,11 +210,19 @@ class Policy:
         return {rule.id: rule for group in self.groups.values() for rule in group.rules}
 
     @cached_property
-    def listeners(self) -> Mapping[str, tuple[Guard, ...]]:
-        """The guards that listen to a group, by the group's id."""
+    def rules_of(self) -> Mapping[str, tuple[Rule, ...]]:
+        """The rules that each guard listens to, by the guard's name, in the order of the files."""
+        order = {id_: place for place, id_ in enumerate(self.rules)}
         return {
-            group.id: tuple(
-                guard for guard in self.guards.values() if any(rule.id in guard.rules for rule in group.rules)
-            )
-            for group in self.groups.values()
+            guard.name: tuple(self.rules[id_] for id_ in sorted(guard.rules & order.keys(), key=order.__getitem__))
+            for guard in self.guards.values()
         }
+
+    @cached_property
+    def listeners(self) -> Mapping[str, tuple[Guard, ...]]:
+        """The guards that listen to each group, by the group's id."""
+        heard: dict[str, dict[str, Guard]] = {group: {} for group in self.groups}
+        for name, rules in self.rules_of.items():
+            for rule in rules:
+                heard[rule.group][name] = self.guards[name]
+        return {group: tuple(guards.values()) for group, guards in heard.items()}

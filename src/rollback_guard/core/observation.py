@@ -25,11 +25,11 @@ class Unknown(StrEnum):
     HTTP_ERROR = "http_error"  # a status that is no answer of the query API (4xx and 5xx without an envelope)
     QUERY_ERROR = "query_error"  # the server understood and refused: status "error"
     BAD_RESPONSE = "bad_response"  # HTML, truncated JSON, unexpected shape or result type
-    TOO_LARGE = "too_large"  # more bytes or series than allowed
+    TOO_LARGE = "too_large"  # more bytes or series than allowed, the group's `limit` included
     PARTIAL = "partial"  # the answer carries warnings: something is missing from it
     STALE = "stale"  # the newest sample is older than max_age
     ABSENT = "absent"  # the series is not there
-    DUPLICATE = "duplicate"  # two series became one label set, or more series than the group's limit
+    DUPLICATE = "duplicate"  # two series became one label set
     PROBE_NOT_MADE = "probe_not_made"  # the guard itself could not probe: no descriptor, resolver, route
     MISSED = "missed"  # the slot was not evaluated and can not be read back
     NAN = "nan"  # 0/0, a quantile of nothing
@@ -37,6 +37,10 @@ class Unknown(StrEnum):
 
 
 IDLE: frozenset[Unknown] = frozenset({Unknown.NAN, Unknown.NO_TRAFFIC})
+
+
+ROAD: frozenset[Unknown] = frozenset({Unknown.CONNECT, Unknown.TIMEOUT, Unknown.HTTP_ERROR})
+"""Failures of the way to a source: it may well have the samples, and tell them later."""
 
 
 def family(reason: Unknown) -> Family:
@@ -93,3 +97,10 @@ class Reading:
     group: str
     slot: datetime
     observations: Mapping[str, Observation]
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the source could not be reached for any rule, so that the slot has to be read back later."""
+        return bool(self.observations) and all(
+            isinstance(each.measured, Failure) and each.measured.reason in ROAD for each in self.observations.values()
+        )

@@ -1,6 +1,6 @@
 """Say what happened, as values that are written down: the only truth.
 
-Each record is one line of the journal. `core.state.fold` turns them into state; nothing else changes state. A record is
+Each record is one line of the journal. `core.fold.fold` turns them into state; nothing else changes state. A record is
 never edited; its `kind` and field names are a file format.
 """
 
@@ -11,21 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from rollback_guard.core.alert import Alert
+from rollback_guard.core.alert import Alert, Because
 from rollback_guard.core.model import Labels, Mode, Phase, Verdict
 from rollback_guard.core.observation import Unknown
-
-
-class Because(StrEnum):
-    """Why an alert changed its phase."""
-
-    BREACHED = "breached"  # the first breach
-    HELD = "held"  # breached for as long as `for` asks
-    PASSED = "passed"  # the condition no longer holds
-    KEPT_LONG_ENOUGH = "kept_long_enough"  # keep_firing_for has run out
-    EVIDENCE_EXPIRED = "evidence_expired"  # pending, and nothing known for too long
-    HOLD_RAISED = "hold_raised"  # `for` was raised by a reload above what has passed
-    RULE_CHANGED = "rule_changed"  # the rule measures something else now, or is gone
 
 
 class Decision(StrEnum):
@@ -77,7 +65,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The daemon began; warm-up is counted from here. `resumed_at` was the last slot known then, if any."""
+    """The daemon began; warm-up is counted from here."""
 
     at: datetime
     version: str
@@ -96,21 +84,13 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleIdentity:
-    """Which rule a state belongs to; another fingerprint means another rule."""
-
-    rule: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """A configuration came into force; alerts of rules that changed or went are dropped with `Evaluated` before it."""
+    """A configuration came into force; what belongs to groups that are not in it is forgotten."""
 
     at: datetime
     digest: str
     mode: Mode
-    rules: int
+    groups: tuple[str, ...]
     guards: tuple[str, ...]
     kind: Literal["configured"] = "configured"
 
@@ -143,7 +123,7 @@ class Sight:
 
     rule: str
     reason: Unknown | None
-    since: datetime
+    since: datetime | None = None
     detail: str = ""
 
 
@@ -156,6 +136,7 @@ class Evaluated:
         transitions: The phases that changed; a series that became inactive stands only here.
         sights: The rules that became unknown or known.
         missed: Slots before this one that were never evaluated.
+        lost: The road to the source was cut: nothing was learnt, and the slot is read back when it is there again.
     """
 
     group: str
@@ -164,7 +145,18 @@ class Evaluated:
     transitions: tuple[Transition, ...] = ()
     sights: tuple[Sight, ...] = ()
     missed: int = 0
+    lost: bool = False
     kind: Literal["evaluated"] = "evaluated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewound:
+    """The road to the source is back: the group is taken back to its last slot before the outage, and goes on there."""
+
+    group: str
+    at: datetime
+    slot: datetime
+    kind: Literal["rewound"] = "rewound"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +292,7 @@ Record = (
     | Configured
     | ClockStepped
     | Evaluated
+    | Rewound
     | Decided
     | IncidentOpened
     | IncidentJoined

@@ -6,13 +6,19 @@ computes nothing about decisions again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rollback_guard.core.model import Labels, Mode, Phase, Severity, Verdict
-from rollback_guard.core.observation import Family, Unknown
+from rollback_guard.core import template
+from rollback_guard.core.alert import Alert
+from rollback_guard.core.brakes import actions_left, is_stormy
+from rollback_guard.core.judgement import Judgement, SeriesVerdict, most_telling
+from rollback_guard.core.model import Group, Guard, Labels, Mode, Phase, Policy, Rule, Severity, Verdict
+from rollback_guard.core.observation import Family, Unknown, family
 from rollback_guard.core.records import Decided
-from rollback_guard.core.state import Incident
+from rollback_guard.core.situation import Situation
+from rollback_guard.core.state import GroupState, Incident, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,3 +142,169 @@ class Snapshot:
     intents_open: tuple[str, ...]
     journal_failed_since: datetime | None
     clock_steps: int
+
+
+PROBE = "probe"
+"""The source of groups that hold one health check."""
+
+SERIES_SHOWN = 20
+"""Active series shown of one rule; the counts tell of the rest."""
+
+INCIDENTS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """How the last evaluation of a group went, as its daemon measured it."""
+
+    evaluated_at: datetime
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """What only the running daemon knows, beside policy and state."""
+
+    version: str
+    started_at: datetime
+    reload: ReloadView
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    pulses: Mapping[str, Pulse] = field(default_factory=dict)
+    decisions: tuple[Decided, ...] = ()
+    journal_failed_since: datetime | None = None
+    clock_steps: int = 0
+
+
+def build(policy: Policy, state: State, running: Running, *, now: datetime) -> Snapshot:
+    """Return the whole picture at one instant."""
+    listeners: dict[str, list[str]] = {}
+    for name, rules in policy.rules_of.items():
+        for rule in rules:
+            listeners.setdefault(rule.id, []).append(name)
+    guards = tuple(_guard(policy, state, guard, now) for guard in policy.guards.values())
+    return Snapshot(
+        at=now,
+        name=policy.name,
+        version=running.version,
+        mode=policy.mode,
+        digest=policy.digest,
+        started_at=running.started_at,
+        ready=running.pulses.keys() >= policy.groups.keys(),
+        reload=running.reload,
+        rules=tuple(
+            _rule(rule, group, state.groups.get(group.id), running.judgements.get(rule.id), listeners.get(rule.id, ()))
+            for group in policy.groups.values()
+            for rule in group.rules
+        ),
+        groups=tuple(
+            _group(group, state.groups.get(group.id), running.pulses.get(group.id)) for group in policy.groups.values()
+        ),
+        guards=guards,
+        incidents=tuple(state.incidents.values())[: -INCIDENTS_SHOWN - 1 : -1],
+        decisions=running.decisions,
+        storm=any(is_stormy(_situation(policy, state, guard, now)) for guard in policy.guards.values()),
+        intents_open=tuple(
+            incident.open_intent.key for incident in state.incidents.values() if incident.open_intent is not None
+        ),
+        journal_failed_since=running.journal_failed_since,
+        clock_steps=running.clock_steps,
+    )
+
+
+def _situation(policy: Policy, state: State, guard: Guard, now: datetime) -> Situation:
+    return Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
+
+
+def _guard(policy: Policy, state: State, guard: Guard, now: datetime) -> GuardView:
+    it = _situation(policy, state, guard, now)
+    blind = {rule.id: since for rule in it.triggers() if (since := it.blind_since(rule.id)) is not None}
+    warm_at = state.started_at + guard.warm_up if state.started_at else now
+    return GuardView(
+        name=guard.name,
+        rules=tuple(rule.id for rule in it.rules()),
+        playbook=tuple(step.action for step in guard.playbook),
+        incident=it.incident.id if it.incident else None,
+        incident_phase=it.incident.phase if it.incident else None,
+        last=it.own.last,
+        blind_since=min(blind.values(), default=None),
+        blind_on=tuple(blind),
+        actions_left=max(0, actions_left(it)),
+        warming_up_until=warm_at if warm_at > now else None,
+    )
+
+
+def _group(group: Group, state: GroupState | None, pulse: Pulse | None) -> GroupView:
+    return GroupView(
+        id=group.id,
+        source=group.source,
+        interval=group.interval,
+        rules=len(group.rules),
+        slot=state.slot if state else None,
+        evaluated_at=pulse.evaluated_at if pulse else None,
+        duration_s=pulse.duration_s if pulse else None,
+        missed=state.missed if state else 0,
+    )
+
+
+def _rule(
+    rule: Rule, group: Group, state: GroupState | None, judgement: Judgement | None, guards: Iterable[str]
+) -> RuleView:
+    alerts = state.alerts.get(rule.id, {}) if state else {}
+    sight = state.sights.get(rule.id) if state else None
+    worst = most_telling(judgement, rule.condition.comparison) if judgement else None
+    lead = min(alerts.values(), key=_lead, default=None)
+    comparison = rule.condition.comparison
+    value = worst.value if worst else None
+    unknown = judgement.reason if judgement else sight.reason if sight else None
+    return RuleView(
+        id=rule.id,
+        group=rule.group,
+        name=rule.name,
+        probe=group.source == PROBE,
+        severity=rule.severity,
+        shadow=rule.shadow,
+        expr=rule.condition.expr,
+        hold=rule.hold,
+        verdict=judgement.verdict if judgement else Verdict.UNKNOWN,
+        phase=lead.phase if lead else Phase.INACTIVE,
+        since=(lead.fired_at or lead.active_at) if lead else None,
+        value=value,
+        threshold=comparison.threshold if comparison else None,
+        op=comparison.op.value if comparison else None,
+        margin=comparison.margin(value) if comparison and value is not None else None,
+        unknown=unknown,
+        family=family(unknown) if unknown else None,
+        unknown_since=sight.since if sight else None,
+        detail=judgement.detail if judgement else "",
+        summary=_summary(rule, lead, value),
+        guards=tuple(guards),
+        pending=sum(alert.phase is Phase.PENDING for alert in alerts.values()),
+        firing=sum(alert.phase is Phase.FIRING for alert in alerts.values()),
+        series=_series(alerts, judgement),
+    )
+
+
+def _lead(alert: Alert) -> tuple[bool, datetime]:
+    return (alert.phase is not Phase.FIRING, alert.active_at)
+
+
+def _summary(rule: Rule, lead: Alert | None, value: float | None) -> str:
+    text = dict(rule.annotations).get("summary", "")
+    if lead is None or not text:
+        return ""
+    return template.render(text, labels=dict(lead.labels), value=lead.value if value is None else value)
+
+
+def _series(alerts: Mapping[Labels, Alert], judgement: Judgement | None) -> tuple[SeriesView, ...]:
+    said: dict[Labels, SeriesVerdict] = {each.series: each for each in judgement.series} if judgement else {}
+    return tuple(
+        SeriesView(
+            labels=alert.labels,
+            verdict=alert.verdict,
+            phase=alert.phase,
+            value=said[series].value if series in said else alert.value,
+            active_at=alert.active_at,
+            reason=alert.unknown,
+        )
+        for series, alert in sorted(alerts.items(), key=lambda item: _lead(item[1]))[:SERIES_SHOWN]
+    )

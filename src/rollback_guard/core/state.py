@@ -1,8 +1,4 @@
-"""Fold the journal's records into what is the case now.
-
-Nothing else changes state. `fold` looks at no clock, no policy and no world, so that a restarted guard knows exactly
-what the journal says, and a test or a backtest reaches the same state from the same records.
-"""
+"""Hold what is the case now, as the journal tells it. `core.fold` makes it; nothing else does."""
 
 from __future__ import annotations
 
@@ -18,12 +14,18 @@ from rollback_guard.core.records import Decided, Decision, Outcome, Reason, Sigh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupState:
-    """What is known of one group: its last slot, its active alerts by rule, and its unknown rules."""
+    """What is known of one group: its last slot, its active alerts by rule, and its unknown rules.
+
+    Attributes:
+        missed: Slots that were never evaluated.
+        before_outage: The group as it was before the road to its source was cut; ``None`` while the road is there.
+    """
 
     slot: datetime
     alerts: Mapping[str, Mapping[Labels, Alert]] = field(default_factory=dict)
     sights: Mapping[str, Sight] = field(default_factory=dict)
     missed: int = 0
+    before_outage: GroupState | None = None
 
 
 class IncidentPhase(StrEnum):
@@ -95,14 +97,13 @@ class GuardState:
         incident: Id of its incident that is not closed yet.
         last: Its last decision.
         acted_at: Times of its actions, oldest first; no longer than the newest `ACTIONS_REMEMBERED`.
-        blind_since: Since when it has not seen a critical rule.
+        rested_at: When its last incident that acted was over: the cooldown counts from here.
     """
 
     incident: str | None = None
     last: Decided | None = None
     acted_at: tuple[datetime, ...] = ()
-    blind_since: datetime | None = None
-    incident_ended_at: datetime | None = None
+    rested_at: datetime | None = None
 
 
 ACTIONS_REMEMBERED = 64

@@ -1,0 +1,391 @@
+"""Parse PromQL without ever harming the process, and answer questions about the result.
+
+The native parser is quick and knows the grammar, but hostile text ends the interpreter, and its errors have no place.
+So `scan` judges the text first, and a syntax error is found again by trying ever shorter beginnings of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal
+
+import promql_parser
+from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, ParenExpr, SubqueryExpr, VectorSelector
+
+from rollback_guard.core.tokens import Kind, PromqlError, Token, join, scan
+from rollback_guard.core.units import LONGEST_MS
+
+__all__ = [
+    "ExprProblem",
+    "ProblemId",
+    "PromqlError",
+    "find_problems",
+    "filters",
+    "has_condition",
+    "is_comparison",
+    "longest_range",
+    "parse",
+    "parse_tokens",
+    "selectors",
+    "uses_bool_at_top",
+    "value_type",
+    "without_parentheses",
+]
+
+ValueType = Literal["scalar", "string", "vector", "matrix"]
+
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+SET_OPERATORS = frozenset({"and", "or", "unless"})
+ABSENCE = frozenset({"absent", "absent_over_time"})
+CUTS = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
+"""Aggregations that leave series out."""
+
+_LONGEST = timedelta(milliseconds=LONGEST_MS)
+
+
+def parse(text: str) -> Expr:
+    """Return the syntax tree of an expression.
+
+    Raises:
+        PromqlError: It is not PromQL, or beyond the limits of `scan`. No text can end or hang the process.
+    """
+    return parse_tokens(scan(text), end=len(text))
+
+
+def parse_tokens(tokens: Sequence[Token], *, end: int | None = None) -> Expr:
+    """Return the syntax tree of an expression that was scanned already; `end` is where an unfinished one stops."""
+    message = ""
+    try:
+        tree = _native(tokens)
+    except PromqlError as error:
+        message = error.message
+    else:
+        _check_ranges(tree)
+        return tree
+    finish = end if end is not None else (tokens[-1].start + len(tokens[-1].text) if tokens else 0)
+    raise PromqlError(_in_words(message), _locate(tokens, message, finish))
+
+
+def value_type(tree: Expr) -> ValueType:
+    """Return what an expression evaluates to."""
+    tree = without_parentheses(tree)
+    match tree:
+        case promql_parser.NumberLiteral():
+            return "scalar"
+        case promql_parser.StringLiteral():
+            return "string"
+        case MatrixSelector() | SubqueryExpr():
+            return "matrix"
+        case Call():
+            return _RETURNS[str(tree.func.return_type)]
+        case BinaryExpr() | promql_parser.UnaryExpr():
+            return "scalar" if all(value_type(leaf) == "scalar" for leaf in _operands(tree)) else "vector"
+    return "vector"
+
+
+def has_condition(tree: Expr) -> bool:
+    """Say whether anything in the expression can leave a series out of the answer.
+
+    A comparison inside ``scalar()`` does not: there an empty vector becomes NaN.
+    """
+    return any(
+        is_comparison(node)
+        or (isinstance(node, BinaryExpr) and str(node.op) in SET_OPERATORS)
+        or (isinstance(node, Call) and node.func.name in ABSENCE)
+        for node in _walk(tree, into_scalar=False)
+    )
+
+
+def filters(tree: Expr) -> bool:
+    """Say whether an empty answer may mean that a condition did not hold, rather than that a series is absent."""
+    return any(
+        is_comparison(node)
+        or (isinstance(node, BinaryExpr) and str(node.op) in SET_OPERATORS - {"or"})
+        or (isinstance(node, Call) and node.func.name in ABSENCE)
+        or (isinstance(node, AggregateExpr) and str(node.op) in CUTS)
+        for node in _walk(tree)
+    )
+
+
+def is_comparison(tree: Expr) -> bool:
+    """Say whether an expression is a comparison that filters, that is without ``bool``."""
+    return isinstance(tree, BinaryExpr) and str(tree.op) in COMPARISONS and not _returns_bool(tree)
+
+
+def uses_bool_at_top(tree: Expr) -> bool:
+    """Say whether the answer is 0 or 1 instead of a condition; through ``or`` either side is enough."""
+    tree = without_parentheses(tree)
+    if not isinstance(tree, BinaryExpr):
+        return False
+    if str(tree.op) == "or":
+        return uses_bool_at_top(tree.lhs) or uses_bool_at_top(tree.rhs)
+    return _returns_bool(tree)
+
+
+def selectors(tree: Expr) -> tuple[str, ...]:
+    """Return the text of each vector selector that reads the present, once, in order of appearance."""
+    found = {join(scan(node.prettify())): None for node, old in _selectors(tree) if not old}
+    return tuple(found)
+
+
+def longest_range(tree: Expr) -> timedelta:
+    """Return for how long an old sample counts: ranges and subqueries, added up where they are nested."""
+    longest = timedelta(0)
+    pending = [(tree, timedelta(0))]
+    while pending:
+        node, outer = pending.pop()
+        inner = outer + node.range if isinstance(node, MatrixSelector | SubqueryExpr) and node.range else outer
+        longest = max(longest, inner)
+        pending.extend((child, inner) for child in _children(node))
+    return longest
+
+
+def without_parentheses(tree: Expr) -> Expr:
+    """Return what stands inside of any parentheses around an expression."""
+    while isinstance(tree, ParenExpr):
+        tree = tree.expr
+    return tree
+
+
+class ProblemId(StrEnum):
+    """Which check an expression fails."""
+
+    SYNTAX = "promql-syntax"
+    TYPE = "promql-type"
+    BOOL = "promql-bool"
+    NO_CONDITION = "promql-no-condition"
+    TOO_COMPLEX = "promql-too-complex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExprProblem:
+    """Say why an expression can not decide anything.
+
+    Attributes:
+        message: What is wrong, in one sentence.
+        hint: What to do about it.
+        offset: Character of the expression, where it is known.
+    """
+
+    id: ProblemId
+    message: str
+    hint: str
+    offset: int | None = None
+
+
+def find_problems(text: str) -> tuple[ExprProblem, ...]:
+    """Return everything that keeps an expression from being the condition of an alert; nothing when it is one."""
+    try:
+        tree = parse(text)
+        found = value_type(tree)
+        at_top, conditional = uses_bool_at_top(tree), has_condition(tree)
+    except PromqlError as error:
+        return (_as_problem(error),)
+    except RecursionError:
+        return (_as_problem(PromqlError("the expression is nested too deeply", too_complex=True)),)
+    problems = []
+    if found != "vector":
+        problems.append(
+            ExprProblem(id=ProblemId.TYPE, message=f"the expression is a {_TYPE_NAMES[found]}", hint=_TYPE_HINTS[found])
+        )
+    if at_top:
+        problems.append(
+            ExprProblem(
+                id=ProblemId.BOOL,
+                message="with bool the expression always has an answer, 0 or 1, and so would always fire",
+                hint="remove bool: without it a comparison keeps only the series for which it holds",
+            )
+        )
+    elif found == "vector" and not conditional:
+        problems.append(
+            ExprProblem(
+                id=ProblemId.NO_CONDITION,
+                message="the expression has no condition and fires whatever its value is",
+                hint="compare it with a threshold, such as `> 0.01`, or use and, unless or absent()",
+            )
+        )
+    return tuple(problems)
+
+
+_RETURNS: dict[str, ValueType] = {
+    "ValueType.Scalar": "scalar",
+    "ValueType.String": "string",
+    "ValueType.Vector": "vector",
+    "ValueType.Matrix": "matrix",
+}
+_TYPE_NAMES: dict[str, str] = {"scalar": "scalar", "string": "string", "matrix": "range vector"}
+_TYPE_HINTS: dict[str, str] = {
+    "scalar": "a scalar has no series to decide about: query a metric, such as `sum(rate(errors_total[1m])) > 0`",
+    "string": "text can not be compared: remove the quotes",
+    "matrix": "turn it into one value per series, such as `rate(requests_total[5m])`, and compare that",
+}
+
+
+def _as_problem(error: PromqlError) -> ExprProblem:
+    return ExprProblem(
+        id=ProblemId.TOO_COMPLEX if error.too_complex else ProblemId.SYNTAX,
+        message=error.message,
+        hint="move parts of it into recording rules" if error.too_complex else "try the expression in Prometheus",
+        offset=error.offset,
+    )
+
+
+def _native(tokens: Sequence[Token]) -> Expr:
+    """Call the native parser; whatever it does becomes a PromqlError."""
+    text = "".join((" " if token.spaced else "") + _quoted(token) for token in tokens)
+    try:
+        return promql_parser.parse(text)
+    except RecursionError as error:
+        raise PromqlError("the expression is nested too deeply", too_complex=True) from error
+    except Exception as error:
+        raise PromqlError(str(error)) from error
+    except BaseException as error:
+        # A panic of the native code is no Exception, so that nothing else would stop it on its way out.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise PromqlError("the expression can not be parsed") from error
+
+
+def _quoted(token: Token) -> str:
+    """Return the token as the native parser reads it: it takes the backslashes of raw text for escapes."""
+    if token.kind is not Kind.STRING or not token.text.startswith("`"):
+        return token.text
+    raw = token.text[1:-1].replace("\r", "").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{raw}"'
+
+
+def _check_ranges(tree: Expr) -> None:
+    for node in _walk(tree):
+        if isinstance(node, MatrixSelector | SubqueryExpr):
+            try:
+                fits = node.range is None or node.range <= _LONGEST
+            except OverflowError:
+                fits = False
+            if not fits:
+                raise PromqlError("the range is longer than 292 years")
+
+
+def _returns_bool(tree: BinaryExpr) -> bool:
+    return tree.modifier is not None and tree.modifier.return_bool
+
+
+def _children(node: Expr) -> tuple[Expr, ...]:
+    match node:
+        case BinaryExpr():
+            return (node.lhs, node.rhs)
+        case Call():
+            return tuple(node.args)
+        case AggregateExpr():
+            return (node.expr,) if not isinstance(node.param, Expr) else (node.param, node.expr)
+        case MatrixSelector():
+            return (node.vector_selector,)
+        case ParenExpr() | SubqueryExpr() | promql_parser.UnaryExpr():
+            return (node.expr,)
+    return ()
+
+
+def _walk(tree: Expr, *, into_scalar: bool = True) -> Iterator[Expr]:
+    """Yield every node, outer ones first; without recursion, for a chain of operators is a deep tree."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        if into_scalar or not (isinstance(node, Call) and node.func.name == "scalar"):
+            pending.extend(reversed(_children(node)))
+
+
+def _operands(tree: Expr) -> Iterator[Expr]:
+    """Yield what the operators of an expression combine."""
+    pending = [tree]
+    while pending:
+        node = without_parentheses(pending.pop())
+        if isinstance(node, BinaryExpr | promql_parser.UnaryExpr):
+            pending.extend(_children(node))
+        else:
+            yield node
+
+
+def _selectors(tree: Expr) -> Iterator[tuple[VectorSelector, bool]]:
+    """Yield every vector selector and whether it, or a subquery around it, looks at another time on purpose."""
+    pending = [(tree, False)]
+    while pending:
+        node, old = pending.pop()
+        if isinstance(node, VectorSelector | SubqueryExpr):
+            old = old or bool(node.offset) or node.at is not None
+        if isinstance(node, VectorSelector):
+            yield node, old
+        pending.extend((child, old) for child in reversed(_children(node)))
+
+
+_GRAMMAR = re.compile(
+    r"invalid promql query|unexpected|expect duration|bad number|not a valid duration|trailing commas"
+)
+"""Errors of which a longer text can not be cured; all others are about meaning."""
+
+_ENDINGS = ("", " x", " 1", " 5m", "(x)", " (x)", "x)(x)", ")(x)", ")x", '="x"', '"x"', "x")
+"""What may be missing where a text stops in the middle."""
+
+_MOST_TRIES = 12
+
+
+def _locate(tokens: Sequence[Token], message: str, end: int) -> int | None:
+    """Return where an error is: at what its message names, or after the longest beginning that can be continued."""
+    if not _GRAMMAR.search(message):
+        return _named_in(tokens, message)
+    good, bad = 0, len(tokens)
+    if _can_go_on(tokens):
+        return end
+    for _ in range(_MOST_TRIES):
+        if bad - good <= 1:
+            break
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if _can_go_on(tokens[:middle]) else (good, middle)
+    return tokens[good].start if bad - good <= 1 else None
+
+
+def _can_go_on(tokens: Sequence[Token]) -> bool:
+    closing: list[str] = []
+    for token in tokens:
+        if token.kind is Kind.OPEN:
+            closing.append({"(": ")", "[": "]", "{": "}"}[token.text])
+        elif token.kind is Kind.CLOSE:
+            closing.pop()
+    start, rest = join(tokens), "".join(reversed(closing))
+    for ending in _ENDINGS:
+        try:
+            promql_parser.parse(start + ending + rest)
+        except Exception as error:  # noqa: BLE001  the native parser's only error is of any kind
+            if _GRAMMAR.search(str(error)) or "unclosed" in str(error):
+                continue
+        return True
+    return False
+
+
+def _named_in(tokens: Sequence[Token], message: str) -> int | None:
+    """Return the place of the one token that an error about meaning names."""
+    named = re.search(r"'(\w+)'|illegal regex for (.+)|duration string: (\S+)", message, re.DOTALL)
+    if named is None:
+        return None
+    name = next(group for group in named.groups() if group)
+    places = [
+        token.start
+        for token in tokens
+        if token.text == name or (token.kind is Kind.STRING and token.text[1:-1].replace("\\\\", "\\") == name)
+    ]
+    return places[0] if len(places) == 1 else None
+
+
+_WORDS = {
+    "invalid promql query": "the expression is not complete or has something in the wrong place",
+    "no expression found in input": "the expression is empty",
+    "comparisons between scalars must use BOOL modifier": "two scalars are compared: one side must be a series",
+}
+
+
+def _in_words(message: str) -> str:
+    """Return the native parser's message, or a better one where it only says that something is wrong."""
+    return _WORDS.get(message, message)

@@ -1,0 +1,139 @@
+"""See a guard's rules as the folded state knows them: what fires, what breaches now, what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rollback_guard.core.alert import Alert
+from rollback_guard.core.judgement import Judgement, most_telling
+from rollback_guard.core.model import Guard, Phase, Policy, Rule, Severity, Verdict, worst
+from rollback_guard.core.observation import Family, Unknown, family
+from rollback_guard.core.records import Evidence
+from rollback_guard.core.state import GroupState, GuardState, Incident, State
+
+NOTHING = GuardState()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that a decision of one guard looks at.
+
+    Attributes:
+        slot: Of the evaluation after which the guard decides.
+        now: The wall clock; what is recorded as the time of the decision.
+        judgements: Of the rules that were just evaluated; values of what passes stand nowhere else.
+    """
+
+    policy: Policy
+    state: State
+    guard: Guard
+    slot: datetime
+    now: datetime
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
+
+    @property
+    def own(self) -> GuardState:
+        """What the guard concluded and did so far."""
+        return self.state.guards.get(self.guard.name, NOTHING)
+
+    @property
+    def incident(self) -> Incident | None:
+        """Its incident that is not closed yet."""
+        return self.state.incidents[self.own.incident] if self.own.incident else None
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Its rules, in the order of the files."""
+        return self.policy.rules_of[self.guard.name]
+
+    def triggers(self) -> Iterator[Rule]:
+        """The rules that may make it act: critical and not shadowed."""
+        return (rule for rule in self.rules() if rule.severity is Severity.CRITICAL and not rule.shadow)
+
+    def group(self, rule: str) -> GroupState | None:
+        """The state of the group that evaluates a rule."""
+        known = self.policy.rules.get(rule)
+        return self.state.groups.get(known.group) if known else None
+
+    def alerts(self, rule: str) -> Iterable[Alert]:
+        """The active alerts of a rule."""
+        group = self.group(rule)
+        return group.alerts.get(rule, {}).values() if group else ()
+
+    def fires_now(self, rule: str) -> bool:
+        """Say whether an alert of the rule fires and breached in its last slot: no action starts on less."""
+        return any(alert.phase is Phase.FIRING and alert.verdict is Verdict.BREACH for alert in self.alerts(rule))
+
+    def is_quiet(self, rules: Iterable[str]) -> bool:
+        """Say whether nothing fires any more, not even kept, and everything is known to pass."""
+        rules = tuple(rules)
+        fires = any(alert.phase is Phase.FIRING for rule in rules for alert in self.alerts(rule))
+        return not fires and self.verdict(rules) is Verdict.PASS
+
+    def verdict(self, rules: Iterable[str], *, since: datetime | None = None) -> Verdict:
+        """Return the verdict over several rules; one that was not evaluated `since` then is unknown.
+
+        Rules that a reload took away say nothing; where none is left nothing is known.
+        """
+        return worst({self.verdict_of(rule, since=since) for rule in rules if rule in self.policy.rules})
+
+    def verdict_of(self, rule: str, *, since: datetime | None = None) -> Verdict:
+        """Return what the last slot said of a rule."""
+        group = self.group(rule)
+        if group is None or (since is not None and group.slot < since):
+            return Verdict.UNKNOWN
+        verdicts = {alert.verdict for alert in self.alerts(rule)}
+        if rule in group.sights:
+            verdicts.add(Verdict.UNKNOWN)
+        return worst(verdicts or {Verdict.PASS})
+
+    def seen_until(self, rules: Iterable[str]) -> datetime:
+        """Return the slot up to which all of the rules were evaluated."""
+        groups = (self.group(rule) for rule in rules)
+        return min((group.slot for group in groups if group), default=self.slot)
+
+    def blind_since(self, rule: str) -> datetime | None:
+        """Return since when the guard cannot see a rule; nothing to judge is not blindness."""
+        group = self.group(rule)
+        if group is None:
+            return None
+        times = [alert.unknown_since for alert in self.alerts(rule) if _is_blind(alert.unknown)]
+        sight = group.sights.get(rule)
+        if sight is not None and _is_blind(sight.reason):
+            times.append(sight.since)
+        return min((at for at in times if at is not None), default=None)
+
+    def evidence(self, rules: Iterable[str]) -> tuple[Evidence, ...]:
+        """Return what was last seen of these rules, the worst series of each."""
+        return tuple(self._evidence(rule) for rule in rules if rule in self.policy.rules)
+
+    def _evidence(self, rule: str) -> Evidence:
+        comparison = self.policy.rules[rule].condition.comparison
+        alert = min(self.alerts(rule), key=_first_to_name, default=None)
+        judgement = self.judgements.get(rule)
+        seen = most_telling(judgement, comparison) if judgement else None
+        value, series = (alert.value, alert.series) if alert else (seen.value, seen.series) if seen else (None, ())
+        return Evidence(
+            rule=rule,
+            verdict=self.verdict_of(rule),
+            value=value,
+            threshold=comparison.threshold if comparison else None,
+            op=comparison.op.value if comparison else None,
+            series=series,
+            active_at=alert.active_at if alert else None,
+            detail=(judgement.detail if judgement else "") or self._sight_of(rule),
+        )
+
+    def _sight_of(self, rule: str) -> str:
+        group = self.group(rule)
+        sight = group.sights.get(rule) if group else None
+        return ": ".join(part for part in (sight.reason, sight.detail) if part) if sight else ""
+
+
+def _is_blind(reason: Unknown | None) -> bool:
+    return reason is not None and family(reason) is Family.BLIND
+
+
+def _first_to_name(alert: Alert) -> tuple[bool, datetime]:
+    return (alert.phase is not Phase.FIRING, alert.active_at)

@@ -1,0 +1,222 @@
+"""Carry out intents: execute, retry, inspect, and report one outcome for each.
+
+Every error of an action ends here and becomes a value. An outcome that is not known is inspected: reached is success,
+not reached may be tried again, and what nobody can tell is handed over, unless people declared the action idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from rollback_guard.core.records import Concluded, Intended, Outcome
+from rollback_guard.ports import Action, Call, Clock, Goal, PermanentError, Telemetry, TransientError, UnknownOutcome
+
+log = structlog.get_logger()
+
+FIRST_DELAY = timedelta(milliseconds=500)
+LONGEST_DELAY = timedelta(seconds=30)
+READ_BACK_EVERY = timedelta(seconds=1)
+"""How often a finished action is asked whether its goal is there yet."""
+
+DETAIL_CHARS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the attempts of one intent ended."""
+
+    outcome: Outcome
+    detail: str
+    attempts: int
+
+
+class Runner:
+    """Run at most one task per intent, and hand each outcome to `on_end`."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        context: Callable[[Intended], Mapping[str, Any]],
+        on_end: Callable[[Concluded], Coroutine[Any, Any, None]],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+        self._context = context
+        self._on_end = on_end
+        self._jitter = jitter
+        self._actions: Mapping[str, Action] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def use(self, actions: Mapping[str, Action]) -> None:
+        """Have intents from now on carried out by these; those under way keep theirs."""
+        self._actions = actions
+
+    def start(self, intent: Intended, *, resumed: bool = False) -> None:
+        """Begin to carry out one intent in the background; a resumed one is inspected before anything is done."""
+        if intent.key not in self._tasks:
+            self._tasks[intent.key] = asyncio.create_task(self._carry_out(intent, resumed=resumed), name=intent.key)
+
+    async def stop(self, patience: timedelta) -> tuple[str, ...]:
+        """Wait for running actions, end those that take longer, and return the keys of the intents left open."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=patience.total_seconds())
+        left = dict(self._tasks)
+        for task in left.values():
+            task.cancel()
+        await asyncio.gather(*left.values(), return_exceptions=True)
+        return tuple(left)
+
+    async def _carry_out(self, intent: Intended, *, resumed: bool) -> None:
+        try:
+            ended = await self._ended(intent, resumed=resumed)
+            await self._on_end(
+                Concluded(
+                    key=intent.key,
+                    incident=intent.incident,
+                    guard=intent.guard,
+                    action=intent.action,
+                    at=self._clock.now(),
+                    outcome=ended.outcome,
+                    attempts=ended.attempts,
+                    detail=ended.detail[:DETAIL_CHARS],
+                )
+            )
+        finally:
+            self._tasks.pop(intent.key, None)
+
+    async def _ended(self, intent: Intended, *, resumed: bool) -> Ended:
+        try:
+            return await self._end_of(intent, resumed=resumed)
+        except Exception as error:  # a defect in an action must end in people's hands, not in an intent without end
+            log.exception("action_crashed", action=intent.action, intent=intent.key)
+            return Ended(Outcome.UNKNOWN, f"defect in the action: {type(error).__name__}", 1)
+
+    async def _end_of(self, intent: Intended, *, resumed: bool) -> Ended:
+        action = self._actions.get(intent.action)
+        if action is None:
+            return Ended(Outcome.FAILED, f"the configuration has no action {intent.action!r} any more", 0)
+        call = Call(key=intent.key, context=self._context(intent))
+        attempts = _Attempts(
+            action,
+            call,
+            name=intent.action,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            jitter=self._jitter,
+        )
+        return await (attempts.resume() if resumed else attempts.run())
+
+
+class _Attempts:
+    """The attempts of one intent, all under one key and within one time limit."""
+
+    def __init__(
+        self,
+        action: Action,
+        call: Call,
+        *,
+        name: str,
+        clock: Clock,
+        telemetry: Telemetry,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._action = action
+        self._name = name
+        self._call = call
+        self._clock = clock
+        self._telemetry = telemetry
+        self._jitter = jitter
+        self._until = clock.elapsed() + action.timeout
+        self._made = 0
+
+    async def resume(self) -> Ended:
+        """Take up an intent whose effect may or may not have happened before a crash."""
+        await self._action.sweep(self._call)
+        return await self._settle("the daemon ended before the outcome was known")
+
+    async def run(self) -> Ended:
+        """Execute until it is done, fails for good or time is up."""
+        while True:
+            self._made += 1
+            try:
+                said = await self._attempt()
+            except TransientError as error:
+                delay = error.retry_after or self._backoff()
+                if self._left() <= delay:
+                    return Ended(Outcome.FAILED, f"{error} (no time left to try again)", self._made)
+                log.info("action_retried", action=self._name, intent=self._call.key, error=str(error))
+                await self._clock.sleep(delay)
+            except PermanentError as error:
+                return Ended(Outcome.FAILED, str(error), self._made)
+            except UnknownOutcome as error:
+                return await self._settle(str(error))
+            else:
+                return await self._read_back(said)
+
+    async def _attempt(self) -> str:
+        began = self._clock.elapsed()
+        result = "succeeded"
+        try:
+            return await self._action.execute(self._call)
+        except TransientError:
+            result = "transient"
+            raise
+        except PermanentError:
+            result = "failed"
+            raise
+        except UnknownOutcome:
+            result = "unknown"
+            raise
+        finally:
+            took = self._clock.elapsed() - began
+            self._telemetry.attempted(self._name, result, took.total_seconds())
+
+    async def _settle(self, why: str) -> Ended:
+        """Find out what became of an effect that nobody saw end."""
+        goal, seen = await self._inspect()
+        if goal is Goal.REACHED:
+            return Ended(Outcome.SUCCEEDED, f"{why}; inspected: {seen}", self._made)
+        again = goal is Goal.NOT_REACHED or self._action.idempotent
+        if not again:
+            return Ended(Outcome.UNKNOWN, f"{why}; inspected: {seen}", self._made)
+        delay = self._backoff() if self._made else timedelta(0)
+        if self._made and self._left() <= delay:
+            outcome = Outcome.FAILED if goal is Goal.NOT_REACHED else Outcome.UNKNOWN
+            return Ended(outcome, f"{why}; inspected: {seen} (no time left to try again)", self._made)
+        await self._clock.sleep(delay)
+        return await self.run()
+
+    async def _read_back(self, said: str) -> Ended:
+        """Do not take a target's word for it: wait until the goal is seen, within the time limit."""
+        if not self._action.inspectable:
+            return Ended(Outcome.SUCCEEDED, said, self._made)
+        while True:
+            goal, seen = await self._inspect()
+            if goal is not Goal.NOT_REACHED:
+                return Ended(Outcome.SUCCEEDED, f"{said}; inspected: {seen}", self._made)
+            if self._left() <= READ_BACK_EVERY:
+                return Ended(Outcome.FAILED, f"{said}; but the goal is not reached: {seen}", self._made)
+            await self._clock.sleep(READ_BACK_EVERY)
+
+    async def _inspect(self) -> tuple[Goal, str]:
+        goal, seen = await self._action.inspect(self._call)
+        self._telemetry.inspected(self._name, goal)
+        return goal, seen
+
+    def _left(self) -> timedelta:
+        return self._until - self._clock.elapsed()
+
+    def _backoff(self) -> timedelta:
+        """Return a delay with jitter, so that guards that failed together do not return together."""
+        longest: timedelta = min(LONGEST_DELAY, FIRST_DELAY * (1 << min(self._made, 10)))
+        return longest * (0.5 + self._jitter() / 2)
