@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from rollback_guard.core.model import Labels, Phase, Verdict
-from rollback_guard.core.observation import Unknown
+from rollback_guard.core.observation import Family, Unknown, family
 
 EVIDENCE_LIVES_AT_LEAST = timedelta(minutes=5)
 """A pending alert outlives this much blindness even when its `for` is shorter."""
@@ -46,6 +46,7 @@ class Alert:
         stalled: Time since `active_at` over which nothing was known: not credited to `for`.
         unknown: Why the last slot was unknown; ``None`` if it was known.
         unknown_since: First slot of the present run of unknown ones.
+        blind_since: First slot of the present run of those in which the guard could not see; idle ones are none.
         passing_since: First slot of the present run of passes, while `keep_firing_for` holds the alert.
         value: The last value that was known.
         fingerprint: Of the rule under which it began.
@@ -60,6 +61,7 @@ class Alert:
     stalled: timedelta = timedelta(0)
     unknown: Unknown | None = None
     unknown_since: datetime | None = None
+    blind_since: datetime | None = None
     passing_since: datetime | None = None
     value: float | None = None
     fingerprint: str = ""
@@ -116,11 +118,18 @@ def advance(
         case Verdict.UNKNOWN:
             return _withhold(alert, timing, reason or Unknown.MISSED)
         case Verdict.BREACH:
-            return _breach(replace(alert, unknown=None, unknown_since=None, passing_since=None), timing)
+            known = _known(alert)
+            return _breach(known if known.passing_since is None else replace(known, passing_since=None), timing)
         case Verdict.PASS:
-            return _pass(replace(alert, unknown=None, unknown_since=None), timing)
+            return _pass(_known(alert), timing)
         case _:
             assert_never(verdict)
+
+
+def _known(alert: Alert) -> Alert:
+    if alert.unknown is None:
+        return alert
+    return replace(alert, unknown=None, unknown_since=None, blind_since=None)
 
 
 def _breach(alert: Alert, timing: Timing) -> tuple[Alert, Because | None]:
@@ -153,6 +162,7 @@ def _withhold(alert: Alert, timing: Timing, reason: Unknown) -> tuple[Alert | No
         passing_since=alert.passing_since and alert.passing_since + timing.span,
         unknown=reason,
         unknown_since=unknown_since,
+        blind_since=(alert.blind_since or timing.slot) if family(reason) is Family.BLIND else None,
     ), None
 
 

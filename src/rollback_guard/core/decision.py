@@ -34,7 +34,7 @@ from rollback_guard.core.records import (
     Record,
     Watched,
 )
-from rollback_guard.core.situation import Situation
+from rollback_guard.core.situation import Situation, is_trigger
 from rollback_guard.core.state import Incident, IncidentPhase, State, Verification
 
 
@@ -57,6 +57,8 @@ def watch(it: Situation) -> tuple[Record, ...]:
 
 
 def _within(it: Situation, incident: Incident) -> Iterable[Record]:
+    if incident.phase is not IncidentPhase.ACTING and not any(rule in it.policy.rules for rule in incident.rules):
+        return _let_go(incident, Reason.RULES_REMOVED, it.now)
     match incident.phase:
         case IncidentPhase.HOLDING:
             return _holding(it, incident)
@@ -71,8 +73,10 @@ def _within(it: Situation, incident: Incident) -> Iterable[Record]:
 
 
 def _without_incident(it: Situation) -> Iterator[Record]:
-    firing = [rule.id for rule in it.triggers() if it.fires_now(rule.id)]
-    blind = {rule.id: since for rule in it.triggers() if (since := it.blind_since(rule.id)) is not None}
+    restless = it.restless()
+    triggers = [rule.id for rule in restless if is_trigger(rule)]
+    firing = [rule for rule in triggers if it.fires_now(rule)]
+    blind = {rule: since for rule in triggers if (since := it.blind_since(rule)) is not None}
     too_long = _blind_for_too_long(it, blind)
     if firing:
         yield from _open(it, firing, min(_breached_at(it, firing)))
@@ -80,11 +84,12 @@ def _without_incident(it: Situation) -> Iterator[Record]:
         yield from _open(it, blind, min(blind.values()))
     elif too_long:
         yield from _conclude(it, Decision.HOLD, Reason.BLIND, evidence=blind)
-    elif shadowed := [rule.id for rule in it.rules() if rule.shadow and it.fires_now(rule.id)]:
+    elif shadowed := [rule.id for rule in restless if rule.shadow and it.fires_now(rule.id)]:
         yield from _conclude(it, Decision.HOLD, Reason.SHADOW, evidence=shadowed)
-    elif lesser := [rule.id for rule in it.rules() if rule.severity is Severity.WARNING and it.fires_now(rule.id)]:
+    elif lesser := [rule.id for rule in restless if rule.severity is Severity.WARNING and it.fires_now(rule.id)]:
         yield from _conclude(it, Decision.HOLD, Reason.NOT_CRITICAL, evidence=lesser)
-    else:
+    elif not blind and it.verdict(triggers) is not Verdict.BREACH:
+        # While it is pending or was blind for a moment the last decision stands: neither is health.
         yield from _conclude(it, Decision.NONE, Reason.HEALTHY)
 
 
@@ -112,7 +117,7 @@ def _open(it: Situation, rules: Iterable[str], breached_at: datetime) -> Iterato
 
 
 def _new_id(it: Situation) -> str:
-    name = f"{it.guard.name}-{it.slot:%Y%m%dT%H%M%SZ}"
+    name = "-".join(part for part in (it.guard.name, f"{it.slot:%Y%m%dT%H%M%SZ}", it.state.run) if part)
     taken = sum(each == name or each.startswith(f"{name}.") for each in it.state.incidents)
     return f"{name}.{taken + 1}" if taken else name
 
@@ -144,6 +149,9 @@ def _holding(it: Situation, incident: Incident) -> Iterator[Record]:
 
 
 def _act(it: Situation, incident: Incident, index: int, reason: Reason) -> Iterator[Record]:
+    if index >= len(it.guard.playbook):
+        yield from _end(it, incident, Decision.HAND_OVER, Reason.PLAYBOOK_EXHAUSTED)
+        return
     step = it.guard.playbook[index]
     yield from _conclude(
         it, Decision.ACT, reason, incident=incident, evidence=incident.rules, step=index, action=step.action
@@ -171,6 +179,8 @@ def _verifying(it: Situation, incident: Incident) -> Iterator[Record]:
     if watch.passing_since is not None:
         if it.seen_until(incident.rules) - watch.passing_since >= stable_for:
             yield from _end(it, incident, Decision.RECOVERED, Reason.VERIFIED)
+    elif incident.intents[-1].outcome is Outcome.FAILED and it.breaches_now(incident.rules):
+        yield from _climb(it, incident, Reason.ACTION_FAILED)
     elif it.slot >= watch.until:
         yield from _not_recovered(it, incident, watch)
 
@@ -193,7 +203,9 @@ def _watched(it: Situation, incident: Incident, watch: Verification) -> Iterator
 
 def _not_recovered(it: Situation, incident: Incident, watch: Verification) -> Iterator[Record]:
     if incident.verdict is Verdict.BREACH:
-        yield from _climb(it, incident, Reason.NOT_RECOVERED)
+        # What breached before a restart counts once its group has caught up, which is at that group's next slot.
+        if it.breaches_now(incident.rules):
+            yield from _climb(it, incident, Reason.NOT_RECOVERED)
     elif watch.extended:
         yield from _end(it, incident, Decision.HAND_OVER, Reason.CANNOT_TELL)
     else:
@@ -212,9 +224,7 @@ def _climb(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record
     """Begin the next step, or hand over where there is none or a brake holds."""
     index = incident.intents[-1].step + 1
     held = brake(it)
-    if index >= len(it.guard.playbook):
-        yield from _end(it, incident, Decision.HAND_OVER, Reason.PLAYBOOK_EXHAUSTED)
-    elif held is not None:
+    if held is not None and index < len(it.guard.playbook):
         yield from _end(it, incident, Decision.HAND_OVER, held)
     else:
         yield from _act(it, incident, index, reason)
@@ -265,59 +275,47 @@ def _conclude(
 def conclude(policy: Policy, state: State, ended: Concluded) -> tuple[Record, ...]:
     """Return what follows from the end of an action: its record, and what it leads to.
 
-    Done: its effect is watched. Failed for good: the next step begins at once, unless the rules already pass. Nobody
-    can tell whether it happened: people are needed, for a second try could do harm. An outcome of an intent that is
-    not open says nothing.
+    Done: its effect is watched. Failed for good: the next step begins at once where the rules are seen to breach, and
+    in the first slot that shows it where they are not. Nobody can tell whether it happened: people are needed, for a
+    second try could do harm. An outcome of an intent that is not open says nothing.
     """
     incident = state.incidents.get(ended.incident)
     if incident is None or incident.open_intent is None or incident.open_intent.key != ended.key:
         return ()
+    after = fold_all(state, [ended])
+    incident = after.incidents[incident.id]
     guard = policy.guards.get(incident.guard)
     if guard is None:
-        return _orphaned(incident, ended)
-    after = fold_all(state, [ended])
+        return (ended, *_let_go(incident, Reason.GUARD_REMOVED, ended.at))
     it = Situation(policy=policy, state=after, guard=guard, slot=ended.at, now=ended.at)
-    incident = after.incidents[incident.id]
     match ended.outcome:
         case Outcome.SUCCEEDED:
             return (ended,)
         case Outcome.UNKNOWN:
             return (ended, *_end(it, incident, Decision.HAND_OVER, Reason.OUTCOME_UNKNOWN))
         case Outcome.FAILED:
-            if it.verdict(incident.rules) is Verdict.PASS:
+            if not it.breaches_now(incident.rules):
                 return (ended,)
             return (ended, *_climb(it, incident, Reason.ACTION_FAILED))
         case _:
             assert_never(ended.outcome)
 
 
-def _orphaned(incident: Incident, ended: Concluded) -> tuple[Record, ...]:
-    over = IncidentEnded(
-        incident=incident.id,
-        guard=incident.guard,
-        at=ended.at,
-        decision=Decision.HAND_OVER,
-        reason=Reason.GUARD_REMOVED,
-    )
-    return (ended, over, IncidentCleared(incident=incident.id, guard=incident.guard, at=ended.at))
-
-
 def release(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]:
     """Hand over the incidents of guards that a new configuration no longer has; a running action is awaited first."""
-    records: list[Record] = []
-    for incident in state.incidents.values():
-        idle = incident.phase in {IncidentPhase.HOLDING, IncidentPhase.VERIFYING, IncidentPhase.HANDED_OVER}
-        if incident.guard in policy.guards or not idle:
-            continue
-        if incident.phase is not IncidentPhase.HANDED_OVER:
-            records.append(
-                IncidentEnded(
-                    incident=incident.id,
-                    guard=incident.guard,
-                    at=now,
-                    decision=Decision.HAND_OVER,
-                    reason=Reason.GUARD_REMOVED,
-                )
-            )
-        records.append(IncidentCleared(incident=incident.id, guard=incident.guard, at=now))
-    return tuple(records)
+    idle = {IncidentPhase.HOLDING, IncidentPhase.VERIFYING, IncidentPhase.HANDED_OVER}
+    return tuple(
+        record
+        for incident in state.incidents.values()
+        if incident.guard not in policy.guards and incident.phase in idle
+        for record in _let_go(incident, Reason.GUARD_REMOVED, now)
+    )
+
+
+def _let_go(incident: Incident, reason: Reason, now: datetime) -> Iterator[Record]:
+    """End an incident whose guard or whose rules are gone: nothing would ever tell that it is over."""
+    if incident.phase is not IncidentPhase.HANDED_OVER:
+        over = Decision.HAND_OVER
+        yield Decided(guard=incident.guard, at=now, decision=over, reason=reason, incident=incident.id)
+        yield IncidentEnded(incident=incident.id, guard=incident.guard, at=now, decision=over, reason=reason)
+    yield IncidentCleared(incident=incident.id, guard=incident.guard, at=now)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rollback_guard.core.alert import Alert, Because, Timing, advance, begin
 from rollback_guard.core.judgement import Judgement, SeriesVerdict, final_labels, judge
-from rollback_guard.core.model import Group, Labels, Phase, Rule, Verdict
-from rollback_guard.core.observation import Failure, Observation, Reading, Unknown
+from rollback_guard.core.model import PRECEDENCE, Group, Labels, Phase, Rule, Verdict
+from rollback_guard.core.observation import Failure, Observation, Reading, Unknown, family
 from rollback_guard.core.records import Evaluated, Sight, Transition
 from rollback_guard.core.state import GroupState
 
@@ -34,7 +34,8 @@ def evaluate(
     Returns:
         The record of what changed, and what was judged, by rule id.
     """
-    missed = _missed(group, state, reading)
+    gap = reading.slot - state.slot if state else group.interval
+    missed = max(0, round(gap / group.interval) - 1)
     alerts, transitions, sights = list[Alert](), list[Transition](), list[Sight]()
     judgements = dict[str, Judgement]()
     for rule in group.rules:
@@ -42,14 +43,15 @@ def evaluate(
         observation = reading.observations.get(rule.id, NOT_OBSERVED)
         judgement = judge(rule, observation, active, limit=group.limit)
         judgements[rule.id] = judgement
-        transitions += [_ended(alert, Because.RULE_CHANGED) for alert in changed]
+        if changed:
+            transitions += [_ended(alert, Because.RULE_CHANGED) for alert in changed]
         if active or judgement.verdict is Verdict.BREACH:
-            moved = _Moved(rule, group.interval, reading, missed=missed, always=rule.id in traced)
+            moved = _Moved(rule, group.interval, reading.slot, gap=gap, missed=missed, always=rule.id in traced)
             moved.move(active, judgement)
             alerts += moved.alerts
             transitions += moved.transitions
-        sight = _sight(rule.id, state, judgement, reading)
-        sights += [sight] if sight else []
+        if judgement.reason is not None or (state and rule.id in state.sights):
+            sights += _sight(rule.id, state, judgement, reading)
     gone_transitions, gone_sights = _gone(group, state)
     record = Evaluated(
         group=group.id,
@@ -69,24 +71,20 @@ def _alerts_of(rule: Rule, state: GroupState | None) -> tuple[Mapping[Labels, Al
     if not alerts:
         return NO_ALERTS, ()
     changed = tuple(alert for alert in alerts.values() if alert.fingerprint != rule.fingerprint)
-    return {series: alert for series, alert in alerts.items() if alert not in changed} if changed else alerts, changed
+    if not changed:
+        return alerts, ()
+    return {series: alert for series, alert in alerts.items() if alert.fingerprint == rule.fingerprint}, changed
 
 
-def _missed(group: Group, state: GroupState | None, reading: Reading) -> int:
-    return max(0, round((reading.slot - state.slot) / group.interval) - 1) if state else 0
-
-
-def _sight(rule: str, state: GroupState | None, judgement: Judgement, reading: Reading) -> Sight | None:
+def _sight(rule: str, state: GroupState | None, judgement: Judgement, reading: Reading) -> tuple[Sight, ...]:
     known = state.sights.get(rule) if state else None
     if judgement.reason is (known.reason if known else None):
-        return None
-    since = reading.slot if known is None or known.since is None else known.since
-    return Sight(
-        rule=rule,
-        reason=judgement.reason,
-        since=since if judgement.reason is not None else None,
-        detail=judgement.detail,
-    )
+        return ()
+    if judgement.reason is None:
+        return (Sight(rule=rule, reason=None, detail=judgement.detail),)
+    goes_on = known is not None and known.reason is not None and family(known.reason) is family(judgement.reason)
+    since = known.since if known is not None and goes_on else None
+    return (Sight(rule=rule, reason=judgement.reason, since=since or reading.slot, detail=judgement.detail),)
 
 
 def _gone(group: Group, state: GroupState | None) -> tuple[list[Transition], list[Sight]]:
@@ -114,26 +112,42 @@ def _ended(alert: Alert, because: Because | None, value: float | None = None) ->
     )
 
 
-class _Moved:
-    """Collect what one slot does to the alerts of one rule."""
+def _worst_of_each(said: Iterable[SeriesVerdict]) -> dict[Labels, SeriesVerdict]:
+    """Return one verdict per series: metrics of several names may share their labels."""
+    worst: dict[Labels, SeriesVerdict] = {}
+    for each in said:
+        known = worst.get(each.series)
+        if known is None or PRECEDENCE.index(each.verdict) < PRECEDENCE.index(known.verdict):
+            worst[each.series] = each
+    return worst
 
-    def __init__(self, rule: Rule, interval: timedelta, reading: Reading, *, missed: int, always: bool) -> None:
+
+class _Moved:
+    """Collect what one slot does to the alerts of one rule.
+
+    The slot answers for all of the time since the last one that was not missed. That is an interval, but for the slot
+    after the clock was set or after a reload changed the group's rhythm.
+    """
+
+    def __init__(
+        self, rule: Rule, interval: timedelta, slot: datetime, *, gap: timedelta, missed: int, always: bool
+    ) -> None:
         self._rule = rule
         self._missed = missed
         self._always = always
         self._before = Timing(
-            slot=reading.slot - interval,
-            first=reading.slot - interval * missed,
+            slot=slot - interval,
+            first=slot - interval * missed,
             span=interval * missed,
             hold=rule.hold,
             keep=rule.keep_firing_for,
         )
-        self._timing = replace(self._before, slot=reading.slot, first=reading.slot, span=interval)
+        self._timing = replace(self._before, slot=slot, first=slot, span=gap - interval * missed)
         self.alerts = list[Alert]()
         self.transitions = list[Transition]()
 
     def move(self, active: Mapping[Labels, Alert], judgement: Judgement) -> None:
-        said = {each.series: each for each in judgement.series}
+        said = _worst_of_each(judgement.series)
         for series, alert in active.items():
             self._advance(alert, said.pop(series))
         for each in said.values():
@@ -141,17 +155,18 @@ class _Moved:
                 self._begin(each)
 
     def _advance(self, alert: Alert, said: SeriesVerdict) -> None:
+        value = said.value if said.verdict is not Verdict.UNKNOWN else None
         present, because = self._over_missed(alert)
         if present is None:
-            self.transitions.append(_ended(alert, because, said.value))
+            self.transitions.append(_ended(alert, because, value))
             if said.verdict is Verdict.BREACH:
                 self._begin(said)
             return
         moved, because = advance(present, said.verdict, self._timing, reason=said.reason)
         if moved is None:
-            self.transitions.append(_ended(alert, because, said.value))
+            self.transitions.append(_ended(alert, because, value))
         else:
-            self._keep(alert, moved, because, said.value)
+            self._keep(alert, moved, because, value)
 
     def _over_missed(self, alert: Alert) -> tuple[Alert | None, Because | None]:
         if not self._missed:
@@ -170,9 +185,10 @@ class _Moved:
                     value=value,
                 )
             )
-        valued = replace(after, value=value) if value is not None else after
-        if after != before or (valued != before and (self._always or after.phase is Phase.PENDING)):
-            self.alerts.append(valued)
+        moved = after is not before and after != before
+        revalued = value is not None and value != before.value
+        if moved or (revalued and (self._always or after.phase is Phase.PENDING)):
+            self.alerts.append(replace(after, value=value) if revalued else after)
 
     def _begin(self, said: SeriesVerdict) -> None:
         pending = Alert(

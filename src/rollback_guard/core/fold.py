@@ -58,7 +58,7 @@ def fold(state: State, record: Record) -> State:
         case IncidentJoined() | Intended() | Concluded() | Watched() | IncidentEnded() | IncidentCleared():
             return _in_incident(state, record)
         case Started():
-            return replace(state, started_at=record.at, digest=record.digest, mode=record.mode)
+            return replace(state, started_at=record.at, run=record.run, digest=record.digest, mode=record.mode)
         case Configured():
             return _configured(state, record)
         case ClockStepped():
@@ -80,13 +80,14 @@ def _evaluated(state: State, record: Evaluated) -> State:
     before = state.groups.get(record.group) or GroupState(slot=record.slot)
     alerts: Mapping[str, Mapping[Labels, Alert]] = before.alerts
     if record.alerts or record.transitions:
-        changed: dict[str, dict[Labels, Alert]] = {rule: dict(of_rule) for rule, of_rule in alerts.items()}
+        touched = {each.rule for each in record.transitions} | {each.rule for each in record.alerts}
+        changed: dict[str, dict[Labels, Alert]] = {rule: dict(alerts.get(rule, {})) for rule in sorted(touched)}
         for transition in record.transitions:
             if transition.after is Phase.INACTIVE:
-                changed.get(transition.rule, {}).pop(transition.series, None)
+                changed[transition.rule].pop(transition.series, None)
         for alert in record.alerts:
-            changed.setdefault(alert.rule, {})[alert.series] = alert
-        alerts = {rule: of_rule for rule, of_rule in changed.items() if of_rule}
+            changed[alert.rule][alert.series] = alert
+        alerts = {rule: of_rule for rule, of_rule in {**alerts, **changed}.items() if of_rule}
     sights = before.sights
     if record.sights:
         sights = {**sights, **{sight.rule: sight for sight in record.sights}}
@@ -113,7 +114,12 @@ def _configured(state: State, record: Configured) -> State:
         digest=record.digest,
         mode=record.mode,
         groups={name: group for name, group in state.groups.items() if name in record.groups},
-        guards={name: guard for name, guard in state.guards.items() if name in record.guards or guard.incident},
+        guards={
+            name: guard
+            for name, guard in state.guards.items()
+            # A guard that acted stays known: leaving it out of the file for one reload must not refill its limits.
+            if name in record.guards or guard.incident or guard.acted_at
+        },
     )
 
 
@@ -231,6 +237,7 @@ def shift(state: State, by: timedelta) -> State:
             active_at=of.active_at + by,
             fired_at=moved(of.fired_at),
             unknown_since=moved(of.unknown_since),
+            blind_since=moved(of.blind_since),
             passing_since=moved(of.passing_since),
         )
 

@@ -7,7 +7,7 @@ other absence is what the rule's `no_data` makes of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from rollback_guard.core import template
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.condition import Comparison, Condition, Ratio
 from rollback_guard.core.model import PRECEDENCE, Labels, NoData, Rule, Verdict, labels_of, worst
-from rollback_guard.core.observation import Answer, Failure, Observation, Sample, Unknown
+from rollback_guard.core.observation import Answer, Failure, Family, Observation, Sample, Unknown, family
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ def judge(rule: Rule, observation: Observation, active: Mapping[Labels, Alert], 
         return _blind(Unknown.STALE, f"the newest sample is of {observation.stale_since:%H:%M:%SZ}", active)
     if isinstance(observation.when, Failure):
         return _blind(observation.when.reason, f"when: {observation.when.detail}", active)
+    if len(measured.samples) == 1 and not active and rule.when is None:
+        # Nearly every rule in nearly every slot; what follows would come to the same.
+        only = _compare(rule.condition, measured.samples[0])
+        return Judgement(only.verdict, (only,), only.reason, observation.detail)
     verdicts = tuple(_series_verdicts(rule, measured, observation, active))
     if rule.when is not None and observation.when is not None:
         verdicts = tuple(_where_it_holds(verdicts, rule.when, observation.when))
@@ -74,23 +78,25 @@ def _series_verdicts(
     if measured.samples and not active:
         return
     known = {sample.labels for sample in measured.samples}
-    missing = active.keys() - known
+    missing = [series for series in active if series not in known]
     if rule.condition.comparison is None:
         yield from (SeriesVerdict(series, Verdict.PASS) for series in missing)
         return
     zeros = _zeros(rule.condition, observation, known=known, missing=missing)
     yield from (verdict for series, verdict in zeros.items() if series in missing or not known)
-    for series in missing - zeros.keys():
-        yield _absent(rule.no_data, series, others=bool(known or zeros))
+    for series in missing:
+        if series not in zeros:
+            yield _absent(rule.no_data, series, others=bool(known or zeros))
     if not known and not zeros and not missing:
         yield _absent(rule.no_data, (), others=False)
 
 
 def _compare(condition: Condition, sample: Sample) -> SeriesVerdict:
-    if math.isnan(sample.value):
-        return SeriesVerdict(sample.labels, Verdict.UNKNOWN, sample.value, Unknown.NAN)
-    breached = condition.comparison is None or condition.comparison.holds(sample.value)
-    return SeriesVerdict(sample.labels, Verdict.BREACH if breached else Verdict.PASS, sample.value)
+    value, comparison = sample.value, condition.comparison
+    if math.isnan(value):
+        return SeriesVerdict(sample.labels, Verdict.UNKNOWN, value, Unknown.NAN)
+    breached = comparison is None or comparison.holds(value)
+    return SeriesVerdict(sample.labels, Verdict.BREACH if breached else Verdict.PASS, value)
 
 
 def _absent(no_data: NoData, series: Labels, *, others: bool) -> SeriesVerdict:
@@ -107,14 +113,14 @@ def _absent(no_data: NoData, series: Labels, *, others: bool) -> SeriesVerdict:
 
 
 def _zeros(
-    condition: Condition, observation: Observation, *, known: AbstractSet[Labels], missing: AbstractSet[Labels]
+    condition: Condition, observation: Observation, *, known: AbstractSet[Labels], missing: Sequence[Labels]
 ) -> dict[Labels, SeriesVerdict]:
     """Return verdicts for the series of which only the ratio's denominator is there, or was asked for in vain."""
     ratio, denominator = condition.ratio, observation.denominator
     if ratio is None or denominator is None:
         return {}
     if isinstance(denominator, Failure):
-        return {series: SeriesVerdict(series, Verdict.UNKNOWN, None, denominator.reason) for series in missing or {()}}
+        return {series: SeriesVerdict(series, Verdict.UNKNOWN, None, denominator.reason) for series in missing or [()]}
     samples = (Sample(_matched(sample.labels, ratio), _ratio_value(ratio, sample)) for sample in denominator.samples)
     return {sample.labels: _compare(condition, sample) for sample in samples if sample.labels not in known}
 
@@ -136,8 +142,15 @@ def _where_it_holds(verdicts: Iterable[SeriesVerdict], when: Condition, said: An
 
     A sample of `when` speaks for the series that carry all of its labels; without labels it speaks for all.
     """
+    judged_by_names: dict[tuple[str, ...], dict[Labels, set[Verdict]]] = {}
+    for sample in said.samples:
+        names = tuple(name for name, _ in sample.labels)
+        by_labels = judged_by_names.setdefault(names, {})
+        by_labels.setdefault(sample.labels, set()).add(_compare(when, sample).verdict)
     for each in verdicts:
-        judged = [_compare(when, sample).verdict for sample in said.samples if set(sample.labels) <= set(each.series)]
+        judged = set[Verdict]()
+        for names, by_labels in judged_by_names.items():
+            judged |= by_labels.get(tuple(label for label in each.series if label[0] in names), set())
         if Verdict.BREACH in judged:
             yield each
         elif judged or when.comparison is None:
@@ -159,10 +172,15 @@ def _as_a_whole(
     if limit and len(breaching) > limit:
         return _blind(Unknown.TOO_LARGE, f"{len(breaching)} series breach, the group's limit is {limit}", active)
     unknown = [each.reason for each in verdicts if each.reason is not None]
-    reason = unknown[0] if unknown and len(unknown) == len(verdicts) else None
+    reason = _gravest(unknown) if len(unknown) == len(verdicts) else None
     counted = {each.verdict for each in verdicts if each.reason is None or each.series in active}
     verdict = Verdict.UNKNOWN if reason is not None else worst(counted or {Verdict.PASS})
     return Judgement(verdict, verdicts, reason, observation.detail)
+
+
+def _gravest(reasons: Sequence[Unknown]) -> Unknown | None:
+    """Return the reason that stands for several: one series without anything to judge does not excuse blindness."""
+    return next((reason for reason in reasons if family(reason) is Family.BLIND), next(iter(reasons), None))
 
 
 def _blind(reason: Unknown, detail: str, active: Mapping[Labels, Alert]) -> Judgement:

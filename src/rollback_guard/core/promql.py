@@ -6,7 +6,6 @@ So `scan` judges the text first, and a syntax error is found again by trying eve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,15 +15,16 @@ from typing import Literal
 import promql_parser
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, ParenExpr, SubqueryExpr, VectorSelector
 
-from rollback_guard.core.tokens import Kind, PromqlError, Token, join, scan
+from rollback_guard.core.native import parse_native
+from rollback_guard.core.tokens import PromqlError, Token, join, scan
 from rollback_guard.core.units import LONGEST_MS
 
 __all__ = [
     "ExprProblem",
     "ProblemId",
     "PromqlError",
-    "find_problems",
     "filters",
+    "find_problems",
     "has_condition",
     "is_comparison",
     "longest_range",
@@ -58,16 +58,9 @@ def parse(text: str) -> Expr:
 
 def parse_tokens(tokens: Sequence[Token], *, end: int | None = None) -> Expr:
     """Return the syntax tree of an expression that was scanned already; `end` is where an unfinished one stops."""
-    message = ""
-    try:
-        tree = _native(tokens)
-    except PromqlError as error:
-        message = error.message
-    else:
-        _check_ranges(tree)
-        return tree
-    finish = end if end is not None else (tokens[-1].start + len(tokens[-1].text) if tokens else 0)
-    raise PromqlError(_in_words(message), _locate(tokens, message, finish))
+    tree = parse_native(tokens, end=end)
+    _check_ranges(tree)
+    return tree
 
 
 def value_type(tree: Expr) -> ValueType:
@@ -234,30 +227,6 @@ def _as_problem(error: PromqlError) -> ExprProblem:
     )
 
 
-def _native(tokens: Sequence[Token]) -> Expr:
-    """Call the native parser; whatever it does becomes a PromqlError."""
-    text = "".join((" " if token.spaced else "") + _quoted(token) for token in tokens)
-    try:
-        return promql_parser.parse(text)
-    except RecursionError as error:
-        raise PromqlError("the expression is nested too deeply", too_complex=True) from error
-    except Exception as error:
-        raise PromqlError(str(error)) from error
-    except BaseException as error:
-        # A panic of the native code is no Exception, so that nothing else would stop it on its way out.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise PromqlError("the expression can not be parsed") from error
-
-
-def _quoted(token: Token) -> str:
-    """Return the token as the native parser reads it: it takes the backslashes of raw text for escapes."""
-    if token.kind is not Kind.STRING or not token.text.startswith("`"):
-        return token.text
-    raw = token.text[1:-1].replace("\r", "").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{raw}"'
-
-
 def _check_ranges(tree: Expr) -> None:
     for node in _walk(tree):
         if isinstance(node, MatrixSelector | SubqueryExpr):
@@ -319,73 +288,3 @@ def _selectors(tree: Expr) -> Iterator[tuple[VectorSelector, bool]]:
         if isinstance(node, VectorSelector):
             yield node, old
         pending.extend((child, old) for child in reversed(_children(node)))
-
-
-_GRAMMAR = re.compile(
-    r"invalid promql query|unexpected|expect duration|bad number|not a valid duration|trailing commas"
-)
-"""Errors of which a longer text can not be cured; all others are about meaning."""
-
-_ENDINGS = ("", " x", " 1", " 5m", "(x)", " (x)", "x)(x)", ")(x)", ")x", '="x"', '"x"', "x")
-"""What may be missing where a text stops in the middle."""
-
-_MOST_TRIES = 12
-
-
-def _locate(tokens: Sequence[Token], message: str, end: int) -> int | None:
-    """Return where an error is: at what its message names, or after the longest beginning that can be continued."""
-    if not _GRAMMAR.search(message):
-        return _named_in(tokens, message)
-    good, bad = 0, len(tokens)
-    if _can_go_on(tokens):
-        return end
-    for _ in range(_MOST_TRIES):
-        if bad - good <= 1:
-            break
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if _can_go_on(tokens[:middle]) else (good, middle)
-    return tokens[good].start if bad - good <= 1 else None
-
-
-def _can_go_on(tokens: Sequence[Token]) -> bool:
-    closing: list[str] = []
-    for token in tokens:
-        if token.kind is Kind.OPEN:
-            closing.append({"(": ")", "[": "]", "{": "}"}[token.text])
-        elif token.kind is Kind.CLOSE:
-            closing.pop()
-    start, rest = join(tokens), "".join(reversed(closing))
-    for ending in _ENDINGS:
-        try:
-            promql_parser.parse(start + ending + rest)
-        except Exception as error:  # noqa: BLE001  the native parser's only error is of any kind
-            if _GRAMMAR.search(str(error)) or "unclosed" in str(error):
-                continue
-        return True
-    return False
-
-
-def _named_in(tokens: Sequence[Token], message: str) -> int | None:
-    """Return the place of the one token that an error about meaning names."""
-    named = re.search(r"'(\w+)'|illegal regex for (.+)|duration string: (\S+)", message, re.DOTALL)
-    if named is None:
-        return None
-    name = next(group for group in named.groups() if group)
-    places = [
-        token.start
-        for token in tokens
-        if token.text == name or (token.kind is Kind.STRING and token.text[1:-1].replace("\\\\", "\\") == name)
-    ]
-    return places[0] if len(places) == 1 else None
-
-
-_WORDS = {
-    "invalid promql query": "the expression is not complete or has something in the wrong place",
-    "no expression found in input": "the expression is empty",
-    "comparisons between scalars must use BOOL modifier": "two scalars are compared: one side must be a series",
-}
-
-
-def _in_words(message: str) -> str:
-    """Return the native parser's message, or a better one where it only says that something is wrong."""
-    return _WORDS.get(message, message)

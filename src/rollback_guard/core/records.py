@@ -53,6 +53,7 @@ class Reason(StrEnum):
     CANNOT_TELL = "cannot_tell"
     OUTCOME_UNKNOWN = "outcome_unknown"
     GUARD_REMOVED = "guard_removed"
+    RULES_REMOVED = "rules_removed"
 
 
 class Outcome(StrEnum):
@@ -65,12 +66,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The daemon began; warm-up is counted from here."""
+    """The daemon began; warm-up is counted from here.
+
+    Attributes:
+        run: A few random characters. They are part of the keys of this run, so that two guards of one name, somewhere
+            else or after a lost journal, never share a key.
+    """
 
     at: datetime
     version: str
     digest: str
     mode: Mode
+    run: str = ""
     kind: Literal["started"] = "started"
 
 

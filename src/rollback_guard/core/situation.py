@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,9 @@ from rollback_guard.core.records import Evidence
 from rollback_guard.core.state import GroupState, GuardState, Incident, State
 
 NOTHING = GuardState()
+
+CURRENT_FOR_INTERVALS = 2
+"""A group that lags by this many of its intervals has not been evaluated lately; one is the reading under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,16 @@ class Situation:
 
     def triggers(self) -> Iterator[Rule]:
         """The rules that may make it act: critical and not shadowed."""
-        return (rule for rule in self.rules() if rule.severity is Severity.CRITICAL and not rule.shadow)
+        return (rule for rule in self.rules() if is_trigger(rule))
+
+    def restless(self) -> tuple[Rule, ...]:
+        """Its rules of which something else is known than that they pass; the others need no second look."""
+        groups = self.state.groups
+        return tuple(
+            rule
+            for rule in self.rules()
+            if (group := groups.get(rule.group)) and (rule.id in group.alerts or rule.id in group.sights)
+        )
 
     def group(self, rule: str) -> GroupState | None:
         """The state of the group that evaluates a rule."""
@@ -61,9 +74,23 @@ class Situation:
         group = self.group(rule)
         return group.alerts.get(rule, {}).values() if group else ()
 
+    def is_current(self, rule: str) -> bool:
+        """Say whether the rule was evaluated lately: after a restart its group may not have caught up yet."""
+        group = self.group(rule)
+        if group is None:
+            return False
+        interval = self.policy.groups[self.policy.rules[rule].group].interval
+        return self.slot - group.slot < CURRENT_FOR_INTERVALS * interval
+
     def fires_now(self, rule: str) -> bool:
         """Say whether an alert of the rule fires and breached in its last slot: no action starts on less."""
-        return any(alert.phase is Phase.FIRING and alert.verdict is Verdict.BREACH for alert in self.alerts(rule))
+        return self.is_current(rule) and any(
+            alert.phase is Phase.FIRING and alert.verdict is Verdict.BREACH for alert in self.alerts(rule)
+        )
+
+    def breaches_now(self, rules: Iterable[str]) -> bool:
+        """Say whether one of the rules is known to breach at present: no further step begins on less."""
+        return any(self.verdict_of(rule) is Verdict.BREACH and self.is_current(rule) for rule in rules)
 
     def is_quiet(self, rules: Iterable[str]) -> bool:
         """Say whether nothing fires any more, not even kept, and everything is known to pass."""
@@ -98,7 +125,7 @@ class Situation:
         group = self.group(rule)
         if group is None:
             return None
-        times = [alert.unknown_since for alert in self.alerts(rule) if _is_blind(alert.unknown)]
+        times = [alert.blind_since for alert in self.alerts(rule)]
         sight = group.sights.get(rule)
         if sight is not None and _is_blind(sight.reason):
             times.append(sight.since)
@@ -113,7 +140,9 @@ class Situation:
         alert = min(self.alerts(rule), key=_first_to_name, default=None)
         judgement = self.judgements.get(rule)
         seen = most_telling(judgement, comparison) if judgement else None
-        value, series = (alert.value, alert.series) if alert else (seen.value, seen.series) if seen else (None, ())
+        value, series = (_number(seen.value), seen.series) if seen else (None, ())
+        if alert is not None:
+            value, series = _value_now(judgement, alert), alert.series
         return Evidence(
             rule=rule,
             verdict=self.verdict_of(rule),
@@ -129,6 +158,21 @@ class Situation:
         group = self.group(rule)
         sight = group.sights.get(rule) if group else None
         return ": ".join(part for part in (sight.reason, sight.detail) if part) if sight else ""
+
+
+def is_trigger(rule: Rule) -> bool:
+    """Say whether the rule may make a guard act."""
+    return rule.severity is Severity.CRITICAL and not rule.shadow
+
+
+def _value_now(judgement: Judgement | None, alert: Alert) -> float | None:
+    """Return the value that was just judged; the alert itself may remember an older one."""
+    values = (each.value for each in judgement.series if each.series == alert.series) if judgement else ()
+    return next((value for value in map(_number, values) if value is not None), alert.value)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 def _is_blind(reason: Unknown | None) -> bool:

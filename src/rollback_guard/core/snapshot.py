@@ -6,6 +6,7 @@ computes nothing about decisions again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from rollback_guard.core.state import GroupState, Incident, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesView:
-    """One series of a rule: active ones, and the worst of the others."""
+    """One active series of a rule."""
 
     labels: Labels
     verdict: Verdict
@@ -292,7 +293,8 @@ def _summary(rule: Rule, lead: Alert | None, value: float | None) -> str:
     text = dict(rule.annotations).get("summary", "")
     if lead is None or not text:
         return ""
-    return template.render(text, labels=dict(lead.labels), value=lead.value if value is None else value)
+    shown = lead.value if value is None else value
+    return template.render(text, labels=dict(lead.labels), value=math.nan if shown is None else shown)
 
 
 def _series(alerts: Mapping[Labels, Alert], judgement: Judgement | None) -> tuple[SeriesView, ...]:

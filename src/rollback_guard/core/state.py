@@ -118,6 +118,7 @@ class State:
     """All that is the case, as the journal tells it."""
 
     started_at: datetime | None = None
+    run: str = ""
     configured_at: datetime | None = None
     digest: str = ""
     mode: Mode = Mode.ENFORCE

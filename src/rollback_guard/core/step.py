@@ -81,9 +81,9 @@ def rewind(state: State, group: str, *, now: datetime) -> tuple[Record, ...]:
     return (Rewound(group=group, at=now, slot=known.before_outage.slot),)
 
 
-def begin(policy: Policy, state: State, *, now: datetime, version: str) -> tuple[Record, ...]:
-    """Return the records of a start under this policy."""
-    started = Started(at=now, version=version, digest=policy.digest, mode=policy.mode)
+def begin(policy: Policy, state: State, *, now: datetime, version: str, run: str = "") -> tuple[Record, ...]:
+    """Return the records of a start under this policy; `run` is what tells its keys from those of any other."""
+    started = Started(at=now, version=version, digest=policy.digest, mode=policy.mode, run=run)
     return (started, *configure(policy, fold(state, started), now=now))
 
 

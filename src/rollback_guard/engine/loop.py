@@ -17,9 +17,9 @@ from typing import Protocol
 import structlog
 
 from rollback_guard.core import step as core
-from rollback_guard.core.fold import fold, fold_all
+from rollback_guard.core.fold import fold_all
 from rollback_guard.core.judgement import Judgement
-from rollback_guard.core.model import Group, Labels, Policy
+from rollback_guard.core.model import Group, Policy
 from rollback_guard.core.observation import Reading
 from rollback_guard.core.records import Concluded, Decided, Evaluated, Intended, Record, Stopped
 from rollback_guard.core.snapshot import Pulse
@@ -39,6 +39,16 @@ DECISIONS_SHOWN = 200
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """A journal whose slots lie further ahead than this was written before the wall clock was set back."""
+
+READING_LIVES = timedelta(minutes=1)
+"""A reading that took longer than this, and than two intervals, is of the past: the process was stopped meanwhile."""
+
+BACKLOG = 10_000
+"""Records kept in memory while the journal takes none; then the oldest are given up."""
+
+
+Ruled = tuple[Group | None, int]
+"""What a reading depends on while it is under way: the group as configured, and how often the clock was set."""
 
 
 class Doer(Protocol):
@@ -72,6 +82,7 @@ class Loop:
         observe: Callable[[Sequence[Record]], None],
         catch_up: timedelta,
         version: str,
+        run: str,
     ) -> None:
         self.policy = policy
         self.state = State()
@@ -88,7 +99,10 @@ class Loop:
         self._observe = observe
         self._catch_up = catch_up
         self._version = version
+        self._run = run
         self._written: dict[str, datetime] = {}
+        self._backlog: deque[Record] = deque(maxlen=BACKLOG)
+        self._reading: set[str] = set()
         self._writing = asyncio.Lock()
         self._doer: Doer | None = None
 
@@ -100,8 +114,8 @@ class Loop:
         ahead = max((group.slot for group in self.state.groups.values()), default=now) - now
         async with self._writing:
             if ahead > CLOCK_TOLERANCE:
-                await self._write(core.set_clock(self.state, by=-ahead, now=now))
-            await self._write(core.begin(self.policy, self.state, now=now, version=self._version))
+                await self._note(core.set_clock(self.state, by=-ahead, now=now))
+            await self._note(core.begin(self.policy, self.state, now=now, version=self._version, run=self._run))
         for incident in self.state.incidents.values():
             intent = incident.open_intent
             if intent is not None:
@@ -122,34 +136,46 @@ class Loop:
                 )
 
     async def tick(self, group_id: str) -> None:
-        """Evaluate every slot of a group that is due: past ones from a range query, the newest one as it is."""
+        """Evaluate every slot of a group that is due: past ones from a range query, the newest one as it is.
+
+        While an evaluation of the group is under way this does nothing: its slots are due at the next tick.
+        """
         group = self.policy.groups.get(group_id)
-        if group is None:
+        if group is None or group_id in self._reading:
             return
-        began = self._clock.elapsed()
-        slots = due_slots(group, self.state.groups.get(group_id), self._clock.now(), catch_up=self._catch_up)
+        self._reading.add(group_id)
+        try:
+            await self._read(group)
+        finally:
+            self._reading.discard(group_id)
+
+    async def _read(self, group: Group) -> None:
+        began, ruled = self._clock.elapsed(), self._rule_of(group)
+        slots = due_slots(group, self.state.groups.get(group.id), self._clock.now(), catch_up=self._catch_up)
         if not slots:
             return
         *past, present = slots
-        source, expected = self._sources[group.source], core.expected(self.state, group_id)
+        source, expected = self._sources[group.source], core.expected(self.state, group.id)
         observations = await source.read(group, present, expected)
-        reading = Reading(group=group_id, slot=present, observations=observations)
+        reading = Reading(group=group.id, slot=present, observations=observations)
         if past and not reading.is_lost:
-            await self._read_back(source, group, past, expected)
-        await self._evaluate(reading, present=True)
-        self._finish(group, began)
+            readings = await read_back(source, group, past, expected)
+            await self._evaluate_past(group, readings, ruled, of=len(past))
+        if await self._evaluate(reading, ruled, present=True):
+            self._finish(group, began)
 
-    async def _read_back(
-        self, source: Source, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
-    ) -> None:
-        readings = await read_back(source, group, slots, expected)
+    async def _evaluate_past(self, group: Group, readings: Sequence[Reading], ruled: Ruled, *, of: int) -> None:
         if not readings:
             return
-        log.info("slots_read_back", group=group.id, slots=len(readings), of=len(slots))
+        log.info("slots_read_back", group=group.id, slots=len(readings), of=of)
         async with self._writing:
-            await self._write(core.rewind(self.state, group.id, now=self._clock.now()))
+            if self._rule_of(group) == ruled:
+                await self._note(core.rewind(self.state, group.id, now=self._clock.now()))
         for reading in readings:
-            await self._evaluate(reading, present=False)
+            await self._evaluate(reading, ruled, present=False)
+
+    def _rule_of(self, group: Group) -> Ruled:
+        return (self.policy.groups.get(group.id), self.clock_steps)
 
     def _finish(self, group: Group, began: timedelta) -> None:
         took = (self._clock.elapsed() - began).total_seconds()
@@ -158,11 +184,24 @@ class Loop:
         self.beat = self._clock.elapsed()
         self._telemetry.evaluated(group.id, took, known.missed if known else 0)
 
-    async def _evaluate(self, reading: Reading, *, present: bool) -> None:
+    async def _evaluate(self, reading: Reading, ruled: Ruled, *, present: bool) -> bool:
+        """Take one step, unless the reading answers questions that are no longer asked: then its slot is read anew.
+
+        A reload may have changed what a rule measures, and a set clock which slot this is.
+        """
         async with self._writing:
-            step = core.step(self.policy, self.state, reading, now=self._clock.now(), present=present)
+            group = self.policy.groups.get(reading.group)
+            if group is None or (group, self.clock_steps) != ruled:
+                log.info("reading_dropped", group=reading.group, slot=reading.slot)
+                return False
+            now = self._clock.now()
+            present = present and now - reading.slot < max(READING_LIVES, 2 * group.interval)
+            step = core.step(self.policy, self.state, reading, now=now, present=present)
             self.judgements.update(step.judgements)
-            await self._write(step.records)
+            if not await self._write(step.records):
+                # Decisions and intents are made again in a later slot; what was seen is not seen again.
+                self._keep(step.records[:1])
+            return True
 
     async def conclude(self, ended: Concluded) -> None:
         """Write down how an action ended, and what follows from it; try until the journal takes it."""
@@ -179,7 +218,7 @@ class Loop:
             self.policy, self._sources = policy, sources
             self.judgements = {rule: said for rule, said in self.judgements.items() if rule in policy.rules}
             self.pulses = {group: pulse for group, pulse in self.pulses.items() if group in policy.groups}
-            await self._write(records)
+            await self._note(records)
 
     async def set_clock(self, by: timedelta) -> None:
         """Move the state's clocks along with the wall clock."""
@@ -187,7 +226,7 @@ class Loop:
             self.clock_steps += 1
             self._written.clear()
             log.warning("clock_stepped", by_s=by.total_seconds())
-            await self._write(core.set_clock(self.state, by=by, now=self._clock.now()))
+            await self._note(core.set_clock(self.state, by=by, now=self._clock.now()))
 
     async def end(self) -> None:
         """Write down the end, and which intents are left open for the next start."""
@@ -197,37 +236,51 @@ class Loop:
         async with self._writing:
             await self._write((Stopped(at=self._clock.now(), open_intents=left),))
 
-    async def _write(self, records: Sequence[Record]) -> bool:
-        """Make records durable, fold them, tell those who watch, and start what was intended.
+    async def _note(self, facts: Sequence[Record]) -> None:
+        """Write down what is the case; it is so even where the journal can not take it."""
+        if not await self._write(facts):
+            self._keep(facts)
 
-        What can not be written down does not happen: of a step whose records are lost only the evaluation is kept, in
-        memory, so that the guard still sees; decisions and intents are made again in a later slot.
+    async def _write(self, records: Sequence[Record]) -> bool:
+        """Make records durable, fold them, start what was intended, and tell those who watch.
+
+        What can not be written down does not happen.
 
         Returns:
-            Whether the records are durable.
+            Whether the records are durable; if not, nothing has changed.
         """
-        durable = [record for record in records if self._is_due(record)]
-        try:
-            if durable:
-                await self._journal.append(durable)
-        except JournalError as error:
-            self._lost(error)
-            self.state = fold_all(self.state, (each for each in records if isinstance(each, Evaluated)))
-            return False
+        durable = [*self._backlog, *self._due(records)]
         if durable:
+            try:
+                await self._journal.append(durable)
+            except JournalError as error:
+                self._lost(error)
+                return False
+            self._backlog.clear()
             self.journal_failed_since = None
-        for record in records:
-            self.state = fold(self.state, record)
-            if isinstance(record, Evaluated) and record in durable:
+        self._take(records)
+        return True
+
+    def _keep(self, facts: Sequence[Record]) -> None:
+        """Hold facts in memory that the journal did not take; they are written before whatever comes next."""
+        self._backlog.extend(self._due(facts))
+        self._take(facts)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in self._due(records):
+            if isinstance(record, Evaluated):
                 self._written[record.group] = record.slot
+        self.state = fold_all(self.state, records)
+        for record in records:
+            if isinstance(record, Intended) and self._doer is not None:
+                self._doer.start(record)
             if isinstance(record, Decided):
                 self.decisions.appendleft(record)
         self._observe(records)
         narrate(log, records)
-        for record in records:
-            if isinstance(record, Intended) and self._doer is not None:
-                self._doer.start(record)
-        return True
+
+    def _due(self, records: Sequence[Record]) -> list[Record]:
+        return [record for record in records if self._is_due(record)]
 
     def _is_due(self, record: Record) -> bool:
         last = self._written.get(record.group) if isinstance(record, Evaluated) else None
@@ -235,4 +288,4 @@ class Loop:
 
     def _lost(self, error: JournalError) -> None:
         self.journal_failed_since = self.journal_failed_since or self._clock.now()
-        log.error("journal_failed", error=str(error), since=self.journal_failed_since)
+        log.error("journal_failed", error=str(error), since=self.journal_failed_since, kept=len(self._backlog))

@@ -66,6 +66,11 @@ class Runner:
         if intent.key not in self._tasks:
             self._tasks[intent.key] = asyncio.create_task(self._carry_out(intent, resumed=resumed), name=intent.key)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an action is under way."""
+        return bool(self._tasks)
+
     async def stop(self, patience: timedelta) -> tuple[str, ...]:
         """Wait for running actions, end those that take longer, and return the keys of the intents left open."""
         if self._tasks:
@@ -104,7 +109,9 @@ class Runner:
     async def _end_of(self, intent: Intended, *, resumed: bool) -> Ended:
         action = self._actions.get(intent.action)
         if action is None:
-            return Ended(Outcome.FAILED, f"the configuration has no action {intent.action!r} any more", 0)
+            # One that was under way before a restart may have had its effect, and nobody is left to inspect it.
+            outcome = Outcome.UNKNOWN if resumed else Outcome.FAILED
+            return Ended(outcome, f"the configuration has no action {intent.action!r} any more", 0)
         call = Call(key=intent.key, context=self._context(intent))
         attempts = _Attempts(
             action,
@@ -138,6 +145,7 @@ class _Attempts:
         self._jitter = jitter
         self._until = clock.elapsed() + action.timeout
         self._made = 0
+        self._in_doubt = False
 
     async def resume(self) -> Ended:
         """Take up an intent whose effect may or may not have happened before a crash."""
@@ -153,11 +161,11 @@ class _Attempts:
             except TransientError as error:
                 delay = error.retry_after or self._backoff()
                 if self._left() <= delay:
-                    return Ended(Outcome.FAILED, f"{error} (no time left to try again)", self._made)
+                    return self._failed(f"{error} (no time left to try again)")
                 log.info("action_retried", action=self._name, intent=self._call.key, error=str(error))
                 await self._clock.sleep(delay)
             except PermanentError as error:
-                return Ended(Outcome.FAILED, str(error), self._made)
+                return self._failed(str(error))
             except UnknownOutcome as error:
                 return await self._settle(str(error))
             else:
@@ -186,15 +194,18 @@ class _Attempts:
         goal, seen = await self._inspect()
         if goal is Goal.REACHED:
             return Ended(Outcome.SUCCEEDED, f"{why}; inspected: {seen}", self._made)
-        again = goal is Goal.NOT_REACHED or self._action.idempotent
-        if not again:
-            return Ended(Outcome.UNKNOWN, f"{why}; inspected: {seen}", self._made)
+        self._in_doubt = goal is Goal.CANNOT_TELL
+        if self._in_doubt and not self._action.idempotent:
+            return self._failed(f"{why}; inspected: {seen}")
         delay = self._backoff() if self._made else timedelta(0)
         if self._made and self._left() <= delay:
-            outcome = Outcome.FAILED if goal is Goal.NOT_REACHED else Outcome.UNKNOWN
-            return Ended(outcome, f"{why}; inspected: {seen} (no time left to try again)", self._made)
+            return self._failed(f"{why}; inspected: {seen} (no time left to try again)")
         await self._clock.sleep(delay)
         return await self.run()
+
+    def _failed(self, why: str) -> Ended:
+        """End without success; after an attempt of which nobody could tell what it did, not with certainty."""
+        return Ended(Outcome.UNKNOWN if self._in_doubt else Outcome.FAILED, why, self._made)
 
     async def _read_back(self, said: str) -> Ended:
         """Do not take a target's word for it: wait until the goal is seen, within the time limit."""

@@ -1,0 +1,110 @@
+"""Send one request and read its answer: one connection, one deadline, a bounded body, no redirect, no proxy.
+
+A connection is used once. An action runs seldom, and on a kept connection that the server has just closed nobody could
+tell a request that was lost from one that took effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from ssl import SSLContext
+
+import httpcore
+import httpx
+
+from rollback_guard.adapters.actions.output import excerpt, presentable
+from rollback_guard.adapters.actions.wire import RefusedAddress, UntrustedPeer, Wire
+from rollback_guard.ports import GuardError, PermanentError, TransientError, UnknownOutcome
+
+BODY_BYTES = 1024 * 1024
+"""More of an answer is not read."""
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One request, ready to be sent; it holds revealed secrets and so has no `repr` of them."""
+
+    method: str
+    url: httpx.URL = field(repr=False)
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the server said.
+
+    Attributes:
+        headers: By name in lower case; of a repeated one the last.
+        body: As text, not redacted yet.
+        unread: Why the body was not read, if it was not.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str = field(default="", repr=False)
+    unread: str = ""
+
+    def __str__(self) -> str:
+        """Return the answer for people: bounded and without secrets."""
+        line = f"{self.status} {_PHRASES.get(self.status, '')}".strip()
+        said = f"body not read: {self.unread}" if self.unread else excerpt(presentable(self.body))
+        return f"{line}: {said}" if said else line
+
+
+async def exchange(message: Message, wire: Wire, trust: SSLContext) -> Answer:
+    """Send a request and return the answer, whatever its status.
+
+    Raises:
+        TransientError: Nothing was sent, and trying again may help.
+        PermanentError: Nothing was sent, and trying again will not help.
+        UnknownOutcome: Something was sent and no whole answer came back.
+    """
+    try:
+        return await _talk(message, wire, trust)
+    except (RefusedAddress, UntrustedPeer) as error:
+        failure: GuardError = PermanentError(f"not sent: {error}")
+    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol):
+        # Their words repeat the header or URL in question, with its secrets.
+        failure = PermanentError("not sent: the request would not be valid HTTP")
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        failure = _failed(error, sent=wire.sent)
+    # Raised out here, so that the exception below, which may quote the request, is not chained to it.
+    raise failure
+
+
+async def _talk(message: Message, wire: Wire, trust: SSLContext) -> Answer:
+    url = message.url
+    async with (
+        httpcore.AsyncConnectionPool(ssl_context=trust, max_connections=1, network_backend=wire) as pool,
+        pool.stream(
+            message.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=[(name.encode("ascii"), value.encode()) for name, value in message.headers],
+            content=message.content,
+        ) as response,
+    ):
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        # Decoding could turn a few bytes into any amount of memory, so what was not asked for is not decoded.
+        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            return Answer(
+                status=response.status, headers=headers, unread="it is encoded, though that was not asked for"
+            )
+        body = bytearray()
+        async for chunk in response.aiter_stream():
+            body += chunk
+            if len(body) > BODY_BYTES:
+                return Answer(status=response.status, headers=headers, unread=f"it is longer than {BODY_BYTES} bytes")
+        return Answer(status=response.status, headers=headers, body=body.decode("utf-8", "replace"))
+
+
+def _failed(error: Exception, *, sent: bool) -> GuardError:
+    slow = isinstance(error, httpcore.TimeoutException)
+    reason = excerpt(presentable(str(error))) or ("the time is over" if slow else type(error).__name__)
+    if sent:
+        return UnknownOutcome(f"sent, but no whole answer: {reason}")
+    return TransientError(f"not sent: {reason}")

@@ -1,0 +1,78 @@
+"""Read probes as a source: one check per slot, 1 for a good answer and 0 for none."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rollback_guard.adapters.probe.dial import Deadline
+from rollback_guard.adapters.probe.exchange import Page, exchange
+from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError
+from rollback_guard.adapters.probe.judge import problems
+from rollback_guard.adapters.probe.resolver import Resolver
+from rollback_guard.adapters.probe.trust import Trust
+from rollback_guard.core.model import Group, Labels
+from rollback_guard.core.observation import Answer, Failure, Observation, Sample, Unknown
+from rollback_guard.ports import Clock, ProbeSpec, Telemetry
+from rollback_guard.secret import redact
+
+DETAIL_LENGTH = 300
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]+")
+
+
+class ProbeSource:
+    """Make health checks, each on its own: a slow target delays nobody else."""
+
+    def __init__(self, specs: Mapping[str, ProbeSpec], clock: Clock, telemetry: Telemetry) -> None:
+        self._specs = specs
+        self._clock = clock
+        self._telemetry = telemetry
+        self._resolver = Resolver()
+        self._trust = Trust()
+
+    async def read(
+        self, group: Group, slot: datetime, expected: Mapping[str, frozenset[Labels]]
+    ) -> Mapping[str, Observation]:
+        """Check every probe of the group now; a probe has no past, so the slot's own time is not asked for."""
+        found = await asyncio.gather(*(self._observe(self._specs[rule.id]) for rule in group.rules))
+        return {rule.id: observation for rule, observation in zip(group.rules, found, strict=True)}
+
+    async def read_range(
+        self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
+    ) -> Mapping[datetime, Mapping[str, Observation]]:
+        """Return nothing: what a target would have answered then can not be asked now."""
+        return {}
+
+    async def close(self) -> None:
+        """Return at once: no connection outlives its check."""
+
+    async def _observe(self, spec: ProbeSpec) -> Observation:
+        deadline = Deadline(self._clock, spec.timeout)
+        try:
+            context = self._trust.context(spec.ca_file)
+            page = await exchange(spec, deadline=deadline, resolver=self._resolver, context=context)
+            observation = self._judged(spec, page)
+        except BadAnswerError as error:
+            observation = _answered(0.0, str(error))
+        except NotMadeError as error:
+            observation = Observation(measured=Failure(Unknown.PROBE_NOT_MADE, _shown(str(error))))
+        made = isinstance(observation.measured, Answer)
+        self._telemetry.queried("probe", "ok" if made else Unknown.PROBE_NOT_MADE, deadline.taken.total_seconds())
+        return observation
+
+    def _judged(self, spec: ProbeSpec, page: Page) -> Observation:
+        if wrong := problems(spec.expect, page, self._clock.now()):
+            return _answered(0.0, "; ".join(wrong))
+        return _answered(1.0, f"HTTP {page.status}")
+
+
+def _answered(value: float, detail: str) -> Observation:
+    return Observation(measured=Answer((Sample((), value),)), detail=_shown(detail))
+
+
+def _shown(text: str) -> str:
+    """Make a text fit for people: a target's words may hold secrets sent to it, and terminal codes."""
+    return _UNPRINTABLE.sub(" ", redact(text))[:DETAIL_LENGTH]

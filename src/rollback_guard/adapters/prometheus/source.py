@@ -1,0 +1,87 @@
+"""Read what a group's rules measure from a Prometheus, or from anything that speaks its query API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from rollback_guard.adapters.prometheus.ages import Ages, mark_range
+from rollback_guard.adapters.prometheus.answers import (
+    denominators_of,
+    is_silence,
+    observe,
+    queries_of,
+    with_series_said,
+)
+from rollback_guard.adapters.prometheus.batch import Allowance
+from rollback_guard.adapters.prometheus.client import Client
+from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, runs_of, to_ms
+from rollback_guard.adapters.prometheus.inquiry import Inquiry
+from rollback_guard.core.model import Group, Labels
+from rollback_guard.core.observation import Observation
+from rollback_guard.ports import Clock, Endpoint, Telemetry
+
+SHARE_OF_INTERVAL = 0.8
+"""How much of a slot may pass with reading it, so that the next one finds the way free."""
+
+SLOTS_AT_ONCE = 1000
+"""Slots per range query. Prometheus refuses 11,000 points of one series, and a batch has the points of many."""
+
+
+class PrometheusSource:
+    """Implement `ports.Source` on the query API.
+
+    Every request is a batch of queries, ends by its deadline, and is a complete answer or names why not.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, telemetry: Telemetry) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._client = Client(endpoint, clock, telemetry)
+        self._allowances: dict[str, Allowance] = {}
+        self._ages: dict[str, Ages] = {}
+
+    async def read(
+        self, group: Group, slot: datetime, expected: Mapping[str, frozenset[Labels]]
+    ) -> Mapping[str, Observation]:
+        """Observe every rule of the group at one slot; see `ports.Source`.
+
+        What has not been asked when 80% of the interval, or the time-out if that is longer, have passed is given up.
+        """
+        ages = self._ages.setdefault(group.id, Ages())
+        grid = Grid(start_ms=to_ms(slot - group.query_offset), step_ms=group.interval // MILLISECOND)
+        time_limit = max(self._endpoint.timeout, group.interval * SHARE_OF_INTERVAL)
+        inquiry = self._inquire(group, until=self._clock.elapsed() + time_limit)
+
+        said = await inquiry.ask([*queries_of(group), *ages.due(group, grid.end_ms)], grid)
+        ages.learn(group, said, grid)
+        said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
+        observations = observe(group, said, grid.end_ms, expected)
+        return await ages.mark(group, observations, inquiry, grid)
+
+    async def read_range(
+        self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
+    ) -> Mapping[datetime, Mapping[str, Observation]]:
+        """Observe past slots; see `ports.Source`. Slots for which the server answered nothing at all are left out."""
+        found: dict[datetime, Mapping[str, Observation]] = {}
+        inquiry = self._inquire(group, until=None)
+        for run in runs_of(slots, group.interval, longest=SLOTS_AT_ONCE):
+            grid = Grid(
+                start_ms=to_ms(run[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(run)
+            )
+            said = await inquiry.ask(queries_of(group), grid)
+            if is_silence(said):
+                continue
+            expected = with_series_said(group, said, expected)
+            said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
+            told = [observe(group, said, at_ms, expected) for at_ms in grid]
+            found.update(zip(run, await mark_range(group, told, inquiry, grid), strict=True))
+        return found
+
+    async def close(self) -> None:
+        """Release connections and threads."""
+        await self._client.close()
+
+    def _inquire(self, group: Group, *, until: timedelta | None) -> Inquiry:
+        allowance = self._allowances.setdefault(group.id, Allowance(self._endpoint.batch_size))
+        return Inquiry(self._client, allowance, patience=self._endpoint.concurrency, until=until)

@@ -1,0 +1,132 @@
+"""Answer each request from one snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from rollback_guard.adapters.web.gate import Refusal, is_local, json_response
+from rollback_guard.adapters.web.page import page
+from rollback_guard.adapters.web.query import read_query
+from rollback_guard.adapters.web.views import (
+    DecisionsView,
+    GuardsView,
+    HealthView,
+    IncidentsView,
+    IncidentView,
+    RulesView,
+    View,
+    status,
+    troubled_first,
+    worst_first,
+)
+from rollback_guard.core.fold import fold_all
+from rollback_guard.core.snapshot import Snapshot
+from rollback_guard.core.state import State
+from rollback_guard.core.story import tell
+
+RULES_SHOWN = 1000
+
+ENTRIES_SHOWN = 100
+
+NEAR = 3
+"""Ids that are offered in place of one that is not there."""
+
+
+class Handlers:
+    """What stands behind the routes. Only `reload` changes anything."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._draw = page()
+
+    async def overview(self, request: Request) -> Response:
+        """Show guards, rules and incidents to a person."""
+        snapshot = self._view.snapshot()
+        return HTMLResponse(await asyncio.to_thread(self._draw, snapshot))
+
+    async def metrics(self, request: Request) -> Response:
+        """Expose the metrics."""
+        body, content_type = await self._view.metrics()
+        return Response(body, headers={"content-type": content_type})
+
+    async def healthy(self, request: Request) -> Response:
+        """Say whether the evaluation loop goes on; that Prometheus is away is no reason to be restarted."""
+        if self._view.alive():
+            return json_response(HealthView(ok=True, detail="the evaluation loop goes on"))
+        return json_response(HealthView(ok=False, detail="the evaluation loop has stopped"), 503)
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether every group has been evaluated once."""
+        if self._view.snapshot().ready:
+            return json_response(HealthView(ok=True, detail="every group has been evaluated"))
+        return json_response(HealthView(ok=False, detail="not every group has been evaluated yet"), 503)
+
+    async def reload(self, request: Request) -> Response:
+        """Load the configuration again; with an error in it the old one stays in force."""
+        if not is_local(request.scope):
+            raise Refusal(403, "only a client on this machine may do this")
+        result = await self._view.reload()
+        return await _json(lambda: result, 200 if result.successful else 400)
+
+    async def status(self, request: Request) -> Response:
+        """Answer with the instance at a glance."""
+        snapshot = self._view.snapshot()
+        return await _json(lambda: status(snapshot))
+
+    async def rules(self, request: Request) -> Response:
+        """Answer with the rules, worst first."""
+        query, snapshot = read_query(request.query_params, limit=RULES_SHOWN), self._view.snapshot()
+
+        def answer() -> RulesView:
+            found = worst_first(each for each in snapshot.rules if query.guard is None or query.guard in each.guards)
+            return RulesView(at=snapshot.at, total=len(found), rules=tuple(found[: query.limit]))
+
+        return await _json(answer)
+
+    async def guards(self, request: Request) -> Response:
+        """Answer with the guards."""
+        query, snapshot = read_query(request.query_params, limit=RULES_SHOWN), self._view.snapshot()
+
+        def answer() -> GuardsView:
+            found = troubled_first(each for each in snapshot.guards if query.guard in (None, each.name))
+            return GuardsView(at=snapshot.at, total=len(found), guards=tuple(found[: query.limit]))
+
+        return await _json(answer)
+
+    async def incidents(self, request: Request) -> Response:
+        """Answer with the incidents."""
+        query, snapshot = read_query(request.query_params, limit=ENTRIES_SHOWN), self._view.snapshot()
+        found = tuple(each for each in snapshot.incidents if query.guard in (None, each.guard))
+        return await _json(lambda: IncidentsView(at=snapshot.at, total=len(found), incidents=found[: query.limit]))
+
+    async def incident(self, request: Request) -> Response:
+        """Answer with one incident, its story and its records."""
+        id_, snapshot = request.path_params["id"], self._view.snapshot()
+        records = tuple(await self._view.records(id_))
+        found = fold_all(State(), records).incidents.get(id_)
+        if found is None:
+            raise Refusal(404, f"there is no incident {id_}", near=_near(id_, snapshot))
+        return await _json(lambda: IncidentView(at=snapshot.at, incident=found, story=tell(records), records=records))
+
+    async def decisions(self, request: Request) -> Response:
+        """Answer with the decisions."""
+        query, snapshot = read_query(request.query_params, limit=ENTRIES_SHOWN), self._view.snapshot()
+        found = tuple(each for each in snapshot.decisions if query.guard in (None, each.guard))
+        return await _json(lambda: DecisionsView(at=snapshot.at, total=len(found), decisions=found[: query.limit]))
+
+
+async def _json(answer: Callable[[], Any], code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Make an answer in a thread: ten thousand rules take long enough to be missed by the evaluation loop."""
+    return await asyncio.to_thread(lambda: json_response(answer(), code, headers))
+
+
+def _near(id_: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return ids that were perhaps meant, the newest where none is alike."""
+    known = [incident.id for incident in snapshot.incidents]
+    return tuple(difflib.get_close_matches(id_, known, n=NEAR)) or tuple(known[:NEAR])

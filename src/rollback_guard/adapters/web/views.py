@@ -1,0 +1,203 @@
+"""Name what the outside sees: the answers of the API, and what they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from rollback_guard.core.model import Mode, Phase, Verdict
+from rollback_guard.core.observation import Family
+from rollback_guard.core.records import Decided, Record
+from rollback_guard.core.snapshot import GroupView, GuardView, ReloadView, RuleView, Snapshot
+from rollback_guard.core.state import Incident, IncidentPhase
+from rollback_guard.core.story import Line
+from rollback_guard.ports import Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the daemon lets the web see and ask for.
+
+    Attributes:
+        metrics: Body and content type of the exposition.
+        records: All records of one incident; none for one that never was.
+        alive: Whether the evaluation loop goes on.
+    """
+
+    snapshot: Callable[[], Snapshot]
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    reload: Callable[[], Awaitable[ReloadView]]
+    records: Callable[[str], Awaitable[Sequence[Record]]]
+    alive: Callable[[], bool]
+    telemetry: Telemetry
+
+
+class Condition(StrEnum):
+    """How it stands with everything that is watched; the first that holds, from the top."""
+
+    FIRING = "firing"  # a rule that is no shadow fires, or an incident is not closed
+    BLIND = "blind"  # something cannot be seen that ought to be
+    STARTING = "starting"  # not everything has been evaluated yet
+    FINE = "fine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusView:
+    """The whole instance at a glance."""
+
+    at: datetime
+    condition: Condition
+    name: str
+    version: str
+    mode: Mode
+    digest: str
+    started_at: datetime
+    ready: bool
+    reload: ReloadView
+    storm: bool
+    rules: int
+    rules_firing: int
+    rules_pending: int
+    rules_unknown: int
+    rules_blind: int
+    guards: int
+    guards_blind: int
+    incidents_open: int
+    intents_open: tuple[str, ...]
+    journal_failed_since: datetime | None
+    clock_steps: int
+    groups: tuple[GroupView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesView:
+    """Rules and probes, worst first; `total` counts those that were left out too."""
+
+    at: datetime
+    total: int
+    rules: tuple[RuleView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardsView:
+    """Guards, those with an open incident first."""
+
+    at: datetime
+    total: int
+    guards: tuple[GuardView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentsView:
+    """Incidents, newest first."""
+
+    at: datetime
+    total: int
+    incidents: tuple[Incident, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView:
+    """One incident: what is the case, its story in words, and the records that both come from."""
+
+    at: datetime
+    incident: Incident
+    story: tuple[Line, ...]
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionsView:
+    """Decisions, newest first."""
+
+    at: datetime
+    total: int
+    decisions: tuple[Decided, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthView:
+    """Whether the daemon is well, in one word and one sentence."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorView:
+    """Why a request was not answered; `near` names what may have been meant."""
+
+    error: str
+    near: tuple[str, ...] = ()
+
+
+def status(snapshot: Snapshot) -> StatusView:
+    """Return the instance at a glance."""
+    rules = [rule for rule in snapshot.rules if not rule.shadow]
+    return StatusView(
+        at=snapshot.at,
+        condition=condition(snapshot),
+        name=snapshot.name,
+        version=snapshot.version,
+        mode=snapshot.mode,
+        digest=snapshot.digest,
+        started_at=snapshot.started_at,
+        ready=snapshot.ready,
+        reload=snapshot.reload,
+        storm=snapshot.storm,
+        rules=len(snapshot.rules),
+        rules_firing=sum(rule.phase is Phase.FIRING for rule in rules),
+        rules_pending=sum(rule.phase is Phase.PENDING for rule in rules),
+        rules_unknown=sum(rule.verdict is Verdict.UNKNOWN for rule in rules),
+        rules_blind=sum(is_blind(rule) for rule in rules),
+        guards=len(snapshot.guards),
+        guards_blind=sum(guard.blind_since is not None for guard in snapshot.guards),
+        incidents_open=sum(is_open(incident) for incident in snapshot.incidents),
+        intents_open=snapshot.intents_open,
+        journal_failed_since=snapshot.journal_failed_since,
+        clock_steps=snapshot.clock_steps,
+        groups=snapshot.groups,
+    )
+
+
+def condition(snapshot: Snapshot) -> Condition:
+    """Return the word for everything together: a breach is evidence, not seeing is not health."""
+    rules = [rule for rule in snapshot.rules if not rule.shadow]
+    if any(rule.phase is Phase.FIRING for rule in rules) or any(map(is_open, snapshot.incidents)):
+        return Condition.FIRING
+    if any(map(is_blind, rules)) or any(guard.blind_since for guard in snapshot.guards):
+        return Condition.BLIND
+    return Condition.FINE if snapshot.ready else Condition.STARTING
+
+
+def is_open(incident: Incident) -> bool:
+    """Say whether an incident is not closed: held, acted on, watched, or in people's hands."""
+    return incident.phase is not IncidentPhase.CLOSED
+
+
+def is_blind(rule: RuleView) -> bool:
+    """Say whether a rule cannot be seen; an idle one has nothing to be seen."""
+    return rule.family is Family.BLIND
+
+
+def worst_first(rules: Iterable[RuleView]) -> list[RuleView]:
+    """Return rules in the order in which a person has to look at them."""
+    return sorted(rules, key=_badness)
+
+
+def _badness(rule: RuleView) -> tuple[bool, bool, bool, bool, bool, str]:
+    return (
+        rule.shadow,
+        rule.phase is not Phase.FIRING,
+        rule.phase is not Phase.PENDING,
+        not is_blind(rule),
+        rule.verdict is Verdict.PASS,
+        rule.id,
+    )
+
+
+def troubled_first(guards: Iterable[GuardView]) -> list[GuardView]:
+    """Return guards with an incident first, then blind ones."""
+    return sorted(guards, key=lambda guard: (guard.incident is None, guard.blind_since is None, guard.name))

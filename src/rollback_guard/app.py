@@ -1,0 +1,303 @@
+"""Put the daemon together: the only module that knows concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from rollback_guard import __version__
+from rollback_guard.adapters.actions import registry
+from rollback_guard.adapters.clock import SystemClock
+from rollback_guard.adapters.journal.sqlite import SqliteJournal
+from rollback_guard.adapters.metrics.exposition import Metrics
+from rollback_guard.adapters.probe import ProbeSource
+from rollback_guard.adapters.prometheus import PrometheusSource
+from rollback_guard.adapters.ticker import SlotTicker
+from rollback_guard.adapters.web import Server, View, create_app
+from rollback_guard.config.load import Loaded, load
+from rollback_guard.config.problems import Level
+from rollback_guard.config.settings import GuardFile, split_listen
+from rollback_guard.core.model import Mode, Policy
+from rollback_guard.core.records import Intended, Record
+from rollback_guard.core.snapshot import PROBE, ReloadView, Running, Snapshot, build
+from rollback_guard.core.state import State
+from rollback_guard.engine.context import context_of
+from rollback_guard.engine.loop import Loop
+from rollback_guard.engine.runner import Runner
+from rollback_guard.ports import Action, Endpoint, ProbeSpec, Source
+from rollback_guard.secret import redact
+
+log = structlog.get_logger()
+
+DEFAULT_SOURCE = "prometheus"
+
+SNAPSHOT_LIVES = timedelta(seconds=1)
+"""A snapshot of ten thousand rules takes a moment to build; many may look at the same one."""
+
+RETIRED_AFTER = timedelta(minutes=1)
+"""What a reload replaced is closed this much later, when no evaluation can be using it any more."""
+
+SILENCE_TOLERATED = timedelta(seconds=60)
+"""Without any evaluation for three of the shortest intervals and this, the daemon is not alive."""
+
+
+class Closeable(Protocol):
+    """Something with connections."""
+
+    async def close(self) -> None:
+        """Release them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the command line says in place of guard.toml."""
+
+    listen: str | None = None
+    prometheus_url: str | None = None
+    state: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A configuration that was loaded without an error, with the overrides in it."""
+
+    settings: GuardFile
+    policy: Policy
+    endpoints: Mapping[str, Endpoint]
+    probes: Mapping[str, ProbeSpec]
+    actions: Mapping[str, Any]
+    listen: str
+    state: Path
+
+
+def load_setup(path: Path, overrides: Overrides) -> tuple[Loaded, Setup | None]:
+    """Load a guard.toml with all that it names; without a setup where it has an error."""
+    loaded = load([path], action_types=registry.settings_types())
+    if loaded.policy is None or loaded.settings is None:
+        return loaded, None
+    endpoints = dict(loaded.endpoints)
+    if overrides.prometheus_url and DEFAULT_SOURCE in endpoints:
+        endpoints[DEFAULT_SOURCE] = replace(endpoints[DEFAULT_SOURCE], url=overrides.prometheus_url)
+    mode = Mode.DRY_RUN if overrides.dry_run else loaded.policy.mode
+    return loaded, Setup(
+        settings=loaded.settings,
+        policy=replace(loaded.policy, mode=mode),
+        endpoints=endpoints,
+        probes=loaded.probes,
+        actions=loaded.actions,
+        listen=overrides.listen or loaded.settings.server.listen,
+        state=overrides.state or path.parent / loaded.settings.guard.state,
+    )
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a configuration is made into: sources by name, actions by name."""
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    actions: dict[str, Action] = field(default_factory=dict)
+
+
+class Daemon:
+    """The guard as a process: everything wired, started, reloaded and stopped in order."""
+
+    def __init__(self, path: Path, overrides: Overrides, setup: Setup) -> None:
+        self._path = path
+        self._overrides = overrides
+        self._setup = setup
+        self._clock = SystemClock()
+        self._started_at = self._clock.now()
+        self._reload = ReloadView(at=self._started_at, successful=True, succeeded_at=self._started_at)
+        self._reloading = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._metrics = Metrics(self.snapshot, self._clock)
+        self._parts = self._build(setup, {})
+        self._journal = SqliteJournal(setup.state, telemetry=self._metrics)
+        self._loop = Loop(
+            policy=self._with_goals(setup.policy),
+            sources=self._parts.sources,
+            journal=self._journal,
+            clock=self._clock,
+            telemetry=self._metrics,
+            observe=self._metrics.observe,
+            catch_up=setup.settings.guard.catch_up,
+            version=__version__,
+            run=secrets.token_hex(3),
+        )
+        self._runner = Runner(
+            clock=self._clock,
+            telemetry=self._metrics,
+            context=self._context,
+            on_end=self._loop.conclude,
+        )
+        self._ticker = SlotTicker(self._loop.tick, self._clock, self._loop.set_clock)
+        self._seen: tuple[State, timedelta, Snapshot] | None = None
+
+    async def run(self) -> None:
+        """Watch until SIGTERM or SIGINT, then end in order: no new decisions, actions, journal, HTTP last."""
+        host, port = split_listen(self._setup.listen)
+        server = Server(create_app(self._view()), host=host, port=port, clock=self._clock)
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._stopping.set)
+        running.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        await server.start()
+        try:
+            self._runner.use(self._parts.actions)
+            await self._loop.begin(self._runner)
+            self._ticker.start(self._loop.policy.groups.values())
+            log.info(
+                "started", listen=self._setup.listen, rules=len(self._loop.policy.rules), journal=str(self._setup.state)
+            )
+            await self._stopping.wait()
+        finally:
+            await self._stop()
+            await server.stop()
+
+    async def _stop(self) -> None:
+        log.info("stopping")
+        self._ticker.stop()
+        left = await self._runner.stop(self._setup.settings.guard.stop_timeout)
+        if left:
+            log.warning("actions_interrupted", intents=left)
+        await self._loop.end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _close(_closeables(self._parts))
+        await self._journal.close()
+        log.info("stopped")
+
+    def _build(self, setup: Setup, kept: Mapping[str, Source]) -> Parts:
+        """Make sources and actions, but for the sources that are kept with what they remember."""
+        parts = Parts(sources=dict(kept))
+        for name, endpoint in setup.endpoints.items():
+            if name not in kept:
+                parts.sources[name] = PrometheusSource(endpoint, self._clock, self._metrics)
+        parts.sources[PROBE] = ProbeSource(setup.probes, self._clock, self._metrics)
+        for name, settings in setup.actions.items():
+            parts.actions[name] = registry.build(
+                name, settings, clock=self._clock, telemetry=self._metrics, directory=self._path.parent
+            )
+        return parts
+
+    def _with_goals(self, policy: Policy) -> Policy:
+        return replace(policy, goals={name: action.goal for name, action in self._parts.actions.items()})
+
+    def _context(self, intent: Intended) -> Mapping[str, Any]:
+        return context_of(intent, self._loop.policy, self._loop.state)
+
+    def _view(self) -> View:
+        return View(
+            snapshot=self.snapshot,
+            metrics=self._metrics.render,
+            reload=self.reload,
+            records=self._records,
+            alive=self._is_alive,
+            telemetry=self._metrics,
+        )
+
+    async def _records(self, incident: str) -> Sequence[Record]:
+        return await self._journal.read(incident=incident)
+
+    def _is_alive(self) -> bool:
+        shortest = min((group.interval for group in self._loop.policy.groups.values()), default=None)
+        if shortest is None:
+            return True
+        return self._clock.elapsed() - self._loop.beat < 3 * shortest + SILENCE_TOLERATED
+
+    def snapshot(self) -> Snapshot:
+        """Return the present picture, at most a second old."""
+        state, now = self._loop.state, self._clock.elapsed()
+        if self._seen is not None and self._seen[0] is state and now - self._seen[1] < SNAPSHOT_LIVES:
+            return self._seen[2]
+        running = Running(
+            version=__version__,
+            started_at=self._started_at,
+            reload=self._reload,
+            judgements=dict(self._loop.judgements),
+            pulses=dict(self._loop.pulses),
+            decisions=tuple(self._loop.decisions),
+            journal_failed_since=self._loop.journal_failed_since,
+            clock_steps=self._loop.clock_steps,
+        )
+        picture = build(self._loop.policy, state, running, now=self._clock.now())
+        self._seen = (state, now, picture)
+        return picture
+
+    def _reload_soon(self) -> None:
+        self._spawn(self.reload())
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def reload(self) -> ReloadView:
+        """Load the configuration again and put it in force; with any error in it the old one stays."""
+        async with self._reloading:
+            loaded, setup = await asyncio.to_thread(load_setup, self._path, self._overrides)
+            problems = [problem.render() for problem in loaded.problems if problem.severity is Level.ERROR]
+            if setup is not None:
+                problems += self._fixed(setup)
+            if setup is None or problems:
+                return self._refuse(problems)
+            return await self._put_in_force(setup)
+
+    def _fixed(self, setup: Setup) -> list[str]:
+        """Name what cannot change while the daemon runs."""
+        pairs = (("server.listen", self._setup.listen, setup.listen), ("guard.state", self._setup.state, setup.state))
+        return [f"{key} cannot change from {old} to {new} without a restart" for key, old, new in pairs if old != new]
+
+    def _refuse(self, problems: Sequence[str]) -> ReloadView:
+        self._reload = replace(
+            self._reload, at=self._clock.now(), successful=False, problems=tuple(map(redact, problems))
+        )
+        log.error("configuration_refused", problems=list(self._reload.problems))
+        self._seen = None
+        return self._reload
+
+    async def _put_in_force(self, setup: Setup) -> ReloadView:
+        same = {
+            name: self._parts.sources[name]
+            for name, endpoint in setup.endpoints.items()
+            if self._setup.endpoints.get(name) == endpoint
+        }
+        old, self._parts = self._parts, self._build(setup, same)
+        self._setup = setup
+        self._runner.use(self._parts.actions)
+        await self._loop.configure(self._with_goals(setup.policy), self._parts.sources)
+        self._ticker.start(self._loop.policy.groups.values())
+        self._spawn(self._retire([each for each in _closeables(old) if each not in same.values()]))
+        now = self._clock.now()
+        self._reload = ReloadView(at=now, successful=True, succeeded_at=now)
+        self._seen = None
+        return self._reload
+
+    async def _retire(self, replaced: Sequence[Closeable]) -> None:
+        try:
+            await self._clock.sleep(RETIRED_AFTER)
+            while self._runner.is_busy:
+                await self._clock.sleep(RETIRED_AFTER)
+        finally:
+            await _close(replaced)
+
+
+def _closeables(parts: Parts) -> list[Closeable]:
+    return [*parts.sources.values(), *parts.actions.values()]
+
+
+async def _close(parts: Iterable[Closeable]) -> None:
+    for part in parts:
+        await part.close()

@@ -1,0 +1,101 @@
+"""Show what the running guard sees and does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from rollback_guard.cli.remote import ask, output_option, url_option
+from rollback_guard.cli.table import clock, instant, plain, state, table
+from rollback_guard.core import wording
+
+EXIT_CODES = {"fine": 0, "firing": 1, "blind": 3, "starting": 3}
+"""A guard that has not seen everything yet does not know that all is well."""
+
+LISTS = ("guards", "rules", "incidents")
+
+
+@click.command()
+@url_option
+@output_option
+def command(url: str, output: str) -> None:
+    """Show what the running guard sees and does: guards, rules and incidents, worst first.
+
+    Exits with 0 when all is fine, 1 when a rule fires or an incident is open, 3 when the daemon cannot be reached,
+    cannot see, or has not seen everything yet.
+    """
+    picture: dict[str, Any] = {"status": ask(url, "/api/v1/status")}
+    for each in LISTS:
+        picture[each] = ask(url, f"/api/v1/{each}")[each]
+    if output == "json":
+        click.echo(json.dumps(picture, indent=2))
+    else:
+        click.echo("\n\n".join(_sections(picture)))
+    sys.exit(EXIT_CODES[picture["status"]["condition"]])
+
+
+def _sections(picture: dict[str, Any]) -> Iterator[str]:
+    status, now = picture["status"], picture["status"]["at"]
+    yield "\n".join(_headline(status))
+    yield table(
+        ("GUARD", "STATE", "INCIDENT", "LAST DECISION", "ACTIONS LEFT"),
+        [_guard(guard, now) for guard in picture["guards"]],
+    )
+    yield table(
+        ("RULE", "STATE", "SINCE", "VALUE", "BREACH WHEN", "SEVERITY", "DETAIL"),
+        [_rule(rule, now) for rule in picture["rules"]],
+    )
+    if len(picture["rules"]) < status["rules"]:
+        yield f"and {status['rules'] - len(picture['rules'])} more rules; the API has them all"
+    incidents = [each for each in picture["incidents"] if each["phase"] != "closed"]
+    if incidents:
+        yield table(
+            ("INCIDENT", "STATE", "OPEN FOR", "RULES"),
+            [(each["id"], each["phase"], _ago(each["opened_at"], now), ", ".join(each["rules"])) for each in incidents],
+        )
+        yield "\n".join(f"rollback-guard explain {plain(each['id'])}" for each in incidents)
+
+
+def _headline(status: dict[str, Any]) -> Iterator[str]:
+    name, mode = plain(status["name"]), status["mode"]
+    yield f"{name}: {state(status['condition'])} ({mode}, rollback-guard {status['version']}, {clock(status['at'])})"
+    if not status["ready"]:
+        yield "Not every group has been evaluated yet."
+    if status["storm"]:
+        yield "A storm holds all actions: several guards breach at once, so the cause is shared."
+    if status["journal_failed_since"]:
+        yield f"The journal cannot be written since {clock(status['journal_failed_since'])}: no action is started."
+    if not status["reload"]["successful"]:
+        yield f"The configuration was refused at {clock(status['reload']['at'])}; the one before is in force."
+        yield from (f"  {plain(line)}" for problem in status["reload"]["problems"] for line in problem.splitlines())
+    yield from (f"An action is under way or of unknown outcome: {plain(key)}" for key in status["intents_open"])
+
+
+def _guard(guard: dict[str, Any], now: str) -> tuple[str, ...]:
+    last = guard["last"]
+    said = f"{last['decision']}: {last['reason']}, {_ago(last['at'], now)} ago" if last else "none"
+    phase = guard["incident_phase"] or ("blind" if guard["blind_since"] else "watching")
+    return (guard["name"], phase, guard["incident"] or "none", said, str(guard["actions_left"]))
+
+
+def _rule(rule: dict[str, Any], now: str) -> tuple[str, ...]:
+    phase = rule["phase"]
+    if phase == "inactive" and rule["family"]:
+        phase = rule["family"]
+    since = rule["since"] or rule["unknown_since"]
+    when = f"{rule['op']} {_number(rule['threshold'])}" if rule["op"] else "any sample"
+    severity = "shadow" if rule["shadow"] else rule["severity"]
+    detail = ": ".join(filter(None, (rule["unknown"], rule["detail"] or rule["summary"])))
+    return (rule["id"], phase, _ago(since, now) if since else "", _number(rule["value"]), when, severity, detail)
+
+
+def _number(value: float | str | None) -> str:
+    return "none" if value is None else wording.number(float(value))
+
+
+def _ago(at: str, now: str) -> str:
+    return wording.span(instant(now) - instant(at))

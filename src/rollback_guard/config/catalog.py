@@ -1,0 +1,65 @@
+"""List every check by its id, as the reference explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CHECKS: Mapping[str, str] = {
+    # reading
+    "unreadable-file": "The file is not there, is a directory, or may not be read.",
+    "too-large": "The file has more than a megabyte, or more parts than anybody writes.",
+    "too-deep": "Lists and tables are nested deeper than any rule file needs.",
+    "not-text": "The file is not UTF-8, or holds control characters.",
+    "yaml-syntax": "The file is not YAML.",
+    "yaml-alias": "Anchors, aliases and merge keys are refused: a few hundred bytes of them can stand for gigabytes.",
+    "yaml-tag": "Tags such as `!!python/object` are refused.",
+    "yaml-bool": "`yes`, `no`, `on`, `off` and `12:30:00` mean different things to different YAML readers.",
+    "yaml-documents": "A rule file is one YAML document; Prometheus would silently read the first only.",
+    "yaml-key": "A key is a list or a table.",
+    "toml-syntax": "The file is not TOML.",
+    "duplicate-key": "A key is there twice; most readers silently keep the last.",
+    # values
+    "unknown-key": "The key is not known here; often a typing mistake.",
+    "not-yet": "The key or value belongs to a later version. Nothing is accepted and then ignored.",
+    "missing-key": "A key that is needed is not there.",
+    "wrong-type": "A text, number, list or table stands where something else is expected.",
+    "bad-value": "The value is not among those that are allowed.",
+    "duration-unit": "A duration has no unit: `5` could be seconds or minutes.",
+    "bad-duration": "The text is no duration as Prometheus writes it, or one that cannot be meant.",
+    "bad-url": "The text is no http or https URL.",
+    "secret-in-url": "A URL holds a user name or password; URLs are shown to people.",
+    "bad-regex": "A regular expression does not compile.",
+    "bad-label": "A label's name is not one that Prometheus allows.",
+    "more-problems": "The file has more problems than are shown.",
+    # expressions and templates
+    "promql-syntax": "The expression is not PromQL.",
+    "promql-type": "The expression is a number or text, not a set of series.",
+    "promql-bool": "A comparison with `bool` returns 0 or 1 for every series, so the rule would always breach.",
+    "promql-no-condition": "The expression compares nothing, so the rule would breach whenever the series exists.",
+    "promql-too-complex": "The expression is longer, deeper or has more operators than is safe to parse.",
+    "bad-template": "A template in a label or annotation cannot be rendered.",
+    "value-in-label": "A label holds `$value`: the alert would become another one with each new value.",
+    # across files
+    "no-rule-file": "A pattern of `rules` matches no file.",
+    "two-guard-files": "More than one guard.toml was given.",
+    "duplicate-group": "Two groups of one file have the same name.",
+    "duplicate-rule": "Two rules of one group have the same name and labels, or two things share an id.",
+    "duplicate-name": "Two probes, or two guards, have the same name.",
+    "empty-selector": "A guard selects by no label: it would act on everything.",
+    "selects-nothing": "No rule and no probe carries the labels that a guard selects by.",
+    "selects-no-critical": "A guard selects no critical rule, so it can never act.",
+    "template-in-selector": "A guard selects by a template; labels are compared as they are written.",
+    "within-too-short": "A step would be judged while old errors are still in the range of a rule.",
+    "unknown-action": "A playbook names an action that guard.toml does not have.",
+    "unknown-action-type": "An action's `type` is not one that this version has.",
+    "unused-action": "No playbook names an action.",
+    "unknown-datasource": "A group asks a data source that guard.toml does not have.",
+    "reserved-name": "A data source has a name that means something else.",
+    "literal-secret": "A header seems to hold a secret as plain text.",
+    "probe-timeout": "A probe may take longer than its interval.",
+    "probe-tls": "`tls_valid_for` is asked of a URL without TLS.",
+    "recording-rules": "Recording rules are left to Prometheus.",
+    "no-rules": "The files hold no alerting rule and no probe.",
+    "client-certificate": "A client certificate is given without its key, or a key without its certificate.",
+    "two-credentials": "Both a bearer token and basic authentication are given.",
+}

@@ -1,0 +1,202 @@
+"""Turn checked files into the policy that the engine runs by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from rollback_guard.config.anchor import anchored_path, headers_of, secret_in
+from rollback_guard.config.checks.datasources import DEFAULT
+from rollback_guard.config.inventory import PROBE_GROUPS, FoundGroup, FoundGuard, Inventory, Watched
+from rollback_guard.config.rulefile import AlertRule, Probe
+from rollback_guard.config.settings import Datasource, GuardFile
+from rollback_guard.core import condition
+from rollback_guard.core.model import (
+    Blindness,
+    BlindPolicy,
+    Group,
+    Guard,
+    Limits,
+    Mode,
+    NoData,
+    Policy,
+    Rule,
+    Step,
+    Storm,
+    Verify,
+    labels_of,
+)
+from rollback_guard.ports import Endpoint, Expectation, ProbeSpec
+
+PROBE_TIMEOUT = timedelta(seconds=5)
+"""Bound of a probe that names none; a health check that takes longer is no good sign anyway."""
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def policy_of(inventory: Inventory, digest: str) -> Policy:
+    """Return the policy; the inventory has passed all checks."""
+    settings = inventory.settings.model if inventory.settings else None
+    groups = [*(_group(inventory, it) for it in inventory.groups if it.rules), *map(_probe_group, inventory.probes)]
+    limits = settings.limits.storm if settings else None
+    return Policy(
+        name=settings.guard.name if settings else "rollback-guard",
+        mode=Mode(settings.guard.mode) if settings else Mode.ENFORCE,
+        groups={group.id: group for group in groups},
+        guards={it.guard.guard: _guard(it) for it in inventory.guards},
+        storm=Storm(guards=limits.guards, within=limits.within) if limits else Storm(),
+        digest=digest,
+    )
+
+
+def endpoints_of(inventory: Inventory) -> Mapping[str, Endpoint]:
+    """Return where each data source is."""
+    if inventory.settings is None:
+        return {}
+    return {name: _endpoint(inventory, name, source) for name, source in _sources(inventory.settings.model).items()}
+
+
+def probes_of(inventory: Inventory) -> Mapping[str, ProbeSpec]:
+    """Return what each probe asks, by the id of its rule."""
+    return {it.id: _probe(inventory, it.id, it.rule) for it in inventory.probes if isinstance(it.rule, Probe)}
+
+
+def offset_of(group: str, interval: timedelta) -> timedelta:
+    """Return a group's phase: stable over restarts, and spread so that groups do not all ask at once."""
+    number = int.from_bytes(hashlib.sha256(group.encode("utf-8", "surrogatepass")).digest()[:8])
+    return number % (interval // MILLISECOND) * MILLISECOND
+
+
+def _sources(settings: GuardFile) -> dict[str, Datasource]:
+    return {**({DEFAULT: settings.prometheus} if settings.prometheus else {}), **settings.datasources}
+
+
+def _fingerprint(found: Watched, source: str, **more: Any) -> str:
+    parts = {"group": found.group, "name": found.name, "labels": labels_of(found.labels), "source": source, **more}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _group(inventory: Inventory, found: FoundGroup) -> Group:
+    source = found.group.datasource or DEFAULT
+    settings = _sources(inventory.settings.model).get(source) if inventory.settings else None
+    offset = found.group.query_offset
+    if offset is None:
+        offset = settings.query_offset if settings else timedelta(0)
+    age = settings.max_sample_age if settings else Datasource.model_fields["max_sample_age"].default
+    return Group(
+        id=found.id,
+        source=source,
+        interval=found.group.interval,
+        offset=offset_of(found.id, found.group.interval),
+        rules=tuple(_alert_rule(it, it.rule, source, age) for it in found.rules if isinstance(it.rule, AlertRule)),
+        query_offset=offset,
+        limit=found.group.limit,
+    )
+
+
+def _alert_rule(found: Watched, rule: AlertRule, source: str, default_age: timedelta) -> Rule:
+    age = default_age if rule.max_age is None else rule.max_age
+    return Rule(
+        id=found.id,
+        group=found.group,
+        name=found.name,
+        fingerprint=_fingerprint(found, source, expr=rule.expr, when=rule.when, no_data=rule.no_data),
+        condition=found.condition,
+        when=None if rule.when is None else condition.split(rule.when),
+        hold=rule.for_,
+        keep_firing_for=rule.keep_firing_for,
+        labels=labels_of(found.labels),
+        annotations=labels_of(rule.annotations),
+        severity=found.severity,
+        no_data=NoData(rule.no_data),
+        shadow=rule.shadow,
+        max_age=age or None,  # zero switches the check off
+    )
+
+
+def _probe_group(found: Watched) -> Group:
+    probe = found.rule
+    asked = probe.model_dump(
+        mode="json", include={"url", "method", "headers", "timeout", "expect", "ca_file"}, by_alias=True
+    )
+    rule = Rule(
+        id=found.id,
+        group=found.group,
+        name=found.name,
+        fingerprint=_fingerprint(found, PROBE_GROUPS, probe=asked),
+        condition=found.condition,
+        hold=probe.for_,
+        keep_firing_for=probe.keep_firing_for,
+        labels=labels_of(found.labels),
+        annotations=labels_of(probe.annotations),
+        severity=found.severity,
+    )
+    offset = offset_of(found.group, found.interval)
+    return Group(id=found.group, source=PROBE_GROUPS, interval=found.interval, offset=offset, rules=(rule,))
+
+
+def _probe(inventory: Inventory, rule: str, probe: Probe) -> ProbeSpec:
+    expect = probe.expect
+    return ProbeSpec(
+        rule=rule,
+        url=probe.url,
+        timeout=probe.timeout or min(PROBE_TIMEOUT, probe.interval),
+        method=probe.method,
+        headers=headers_of(inventory.base, probe.headers),
+        expect=Expectation(
+            status=tuple(expect.status),
+            json=tuple(expect.json_.items()),
+            body=expect.body,
+            latency_below=expect.latency_below,
+            tls_valid_for=expect.tls_valid_for,
+        ),
+        ca_file=anchored_path(inventory.base, probe.ca_file) if probe.ca_file else None,
+    )
+
+
+def _endpoint(inventory: Inventory, name: str, source: Datasource) -> Endpoint:
+    base, auth = inventory.base, source.basic_auth
+    paths = {
+        key: None if getattr(source, key) is None else anchored_path(base, getattr(source, key))
+        for key in ("ca_file", "cert_file", "key_file")
+    }
+    return Endpoint(
+        name=name,
+        url=source.url.rstrip("/"),
+        timeout=source.timeout,
+        headers=headers_of(base, source.headers),
+        bearer_token=secret_in(base, source.bearer_token_file) if source.bearer_token_file else None,
+        basic_auth=(auth.username, secret_in(base, auth.password_file)) if auth else None,
+        trust_env=source.trust_env,
+        max_response_bytes=source.max_response_bytes,
+        max_series=source.max_series,
+        concurrency=source.concurrency,
+        batch_size=source.batch_size,
+        **paths,
+    )
+
+
+def _guard(found: FoundGuard) -> Guard:
+    guard = found.guard
+    steps = tuple(
+        Step(
+            action=step.action,
+            verify=Verify(
+                within=step.verify.within or found.slowest + step.verify.stable_for,
+                stable_for=step.verify.stable_for,
+            ),
+        )
+        for step in guard.playbook
+    )
+    limits = guard.limits
+    return Guard(
+        name=guard.guard,
+        rules=frozenset(rule.id for rule in found.listens),
+        playbook=steps,
+        limits=Limits(max_actions=limits.max_actions or len(steps), per=limits.per, cooldown=limits.cooldown),
+        warm_up=guard.warm_up,
+        blind=Blindness(after=guard.blind.after, do=BlindPolicy(guard.blind.do)),
+    )

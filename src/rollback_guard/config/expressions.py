@@ -1,0 +1,46 @@
+"""Define the types of PromQL conditions and of templates in labels and annotations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from rollback_guard.config.fields import Flaw, LabelText, Text, refuse
+from rollback_guard.core import promql, template
+
+VALUE_HINT = "Use it in an annotation: with it in a label every new value would be another alert."
+
+
+def _condition(text: str) -> str:
+    flaws = tuple(
+        Flaw(problem.id.value, problem.message, _sentence(problem.hint), problem.offset)
+        for problem in promql.find_problems(text)
+    )
+    if flaws:
+        raise refuse(*flaws)
+    return text
+
+
+def _sentence(hint: str) -> str:
+    return f"{hint[:1].upper()}{hint[1:]}." if hint and not hint.endswith((".", "?")) else hint
+
+
+def _template(text: str) -> str:
+    if "{{" in text or "{%" in text:
+        flaws = tuple(Flaw("bad-template", message) for message in template.problems(text))
+        if flaws:
+            raise refuse(*flaws)
+    return text
+
+
+def _label(text: str) -> str:
+    text = _template(text)
+    if "{{" in text and template.uses_value(text):
+        raise refuse(Flaw("value-in-label", "a label must not hold the value", VALUE_HINT))
+    return text
+
+
+Expression = Annotated[Text, AfterValidator(_condition)]
+Template = Annotated[LabelText, AfterValidator(_template)]
+LabelTemplate = Annotated[LabelText, AfterValidator(_label)]

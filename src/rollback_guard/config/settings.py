@@ -1,0 +1,168 @@
+"""Describe guard.toml: how this instance runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from rollback_guard.config.fields import (
+    Between,
+    Duration,
+    Flag,
+    Flaw,
+    Name,
+    OneOf,
+    PositiveDuration,
+    Section,
+    Text,
+    Url,
+    refuse,
+)
+from rollback_guard.config.rulefile import Headers
+
+HIGHEST_PORT = 65535
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Return host and port of `host:port` or `[v6]:port`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    host, colon, port = listen.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address stands in brackets")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port[:6]) > HIGHEST_PORT:
+        raise ValueError("not host:port")
+    return host, int(port)
+
+
+def _listen(value: str) -> str:
+    try:
+        split_listen(value)
+    except ValueError:
+        hint = "Write `127.0.0.1:9876`, or `[::1]:9876`."
+        raise refuse(Flaw("bad-value", "this is no address to listen on", hint)) from None
+    return value
+
+
+def _state(value: str) -> str:
+    if "://" in value:
+        hint = "Give the path of an SQLite file; this version knows no other journal."
+        raise refuse(Flaw("not-yet", "a journal in a database server is not in this version", hint))
+    return value
+
+
+def _patterns(value: list[str]) -> list[str]:
+    if not value:
+        raise refuse(Flaw("bad-value", "`rules` names no file", 'Write for example `rules = ["rules/*.yaml"]`.'))
+    return value
+
+
+class GuardSection(Section):
+    """What this instance is."""
+
+    name: Name = Field(default="rollback-guard", description="Shown in metrics, logs and answers.")
+    rules: Annotated[list[Name], AfterValidator(_patterns)] = Field(
+        description="Rule files: paths or patterns, relative to this file.", json_schema_extra={"minItems": 1}
+    )
+    mode: Annotated[str, OneOf("enforce", "dry-run")] = Field(
+        default="enforce", description="`dry-run` does everything but the effects."
+    )
+    state: Annotated[str, BeforeValidator(_state), Name] = Field(
+        default="state/guard.db", description="Path of the SQLite journal."
+    )
+    catch_up: Duration = Field(default=timedelta(hours=1), description="How far back missed evaluations are read.")
+    stop_timeout: Duration = Field(
+        default=timedelta(seconds=30), description="How long a running action is waited for on stop."
+    )
+
+
+class BasicAuth(Section):
+    """User name and password."""
+
+    username: Name = Field(description="User name.")
+    password_file: Name = Field(description="File that holds the password.")
+
+
+class Datasource(Section):
+    """A Prometheus, or what speaks its query API."""
+
+    url: Url = Field(description="Base URL, without `/api/v1`.")
+    timeout: PositiveDuration = Field(
+        default=timedelta(seconds=5), description="Bound of one query, everything included."
+    )
+    query_offset: Duration = Field(default=timedelta(0), description="Ask for values of this much earlier.")
+    max_sample_age: Duration = Field(
+        default=timedelta(minutes=2), description="Samples older than this are no data; `0s` switches the check off."
+    )
+    bearer_token_file: Name | None = Field(default=None, description="File that holds a bearer token.")
+    basic_auth: BasicAuth | None = Field(default=None, description="Basic authentication.")
+    ca_file: Name | None = Field(default=None, description="Certificate authorities to trust instead of the system's.")
+    cert_file: Name | None = Field(default=None, description="Client certificate.")
+    key_file: Name | None = Field(default=None, description="Key of the client certificate.")
+    headers: Headers = Field(
+        default={}, description="Sent with every query; values may hold `${file:…}` and `${env:…}`."
+    )
+    max_response_bytes: Annotated[int, Between(1024, 1 << 30)] = Field(
+        default=16 << 20, description="A longer answer is refused."
+    )
+    max_series: Annotated[int, Between(1, 10_000_000)] = Field(
+        default=100_000, description="An answer of more series is refused."
+    )
+    concurrency: Annotated[int, Between(1, 64)] = Field(default=4, description="Most queries at the same time.")
+    batch_size: Annotated[int, Between(1, 1000)] = Field(default=50, description="Most rules in one query.")
+    trust_env: Flag = Field(default=False, description="Use the proxies of the environment.")
+
+
+class ServerSection(Section):
+    """The guard's own HTTP server."""
+
+    listen: Annotated[Text, AfterValidator(_listen)] = Field(
+        default="127.0.0.1:9876",
+        description="Address and port. Reloading over HTTP is only possible where this is a loopback address.",
+    )
+
+
+class StormSection(Section):
+    """When a cause is taken to be shared."""
+
+    guards: Annotated[int, Between(1, 10_000)] = Field(
+        default=3, description="More guards than this breaching together are a storm."
+    )
+    within: PositiveDuration = Field(default=timedelta(minutes=2), description="What counts as together.")
+
+
+class InstanceLimits(Section):
+    """Brakes over all guards."""
+
+    storm: StormSection = Field(default=StormSection(), description="When to hold because the cause is shared.")
+
+
+class LogSection(Section):
+    """What is logged, and how."""
+
+    level: Annotated[str, OneOf("debug", "info", "warning", "error")] = Field(
+        default="info", description="Least level that is logged."
+    )
+    format: Annotated[str, OneOf("auto", "json", "console")] = Field(
+        default="auto", description="`auto` is console on a terminal and JSON elsewhere."
+    )
+
+
+class GuardFile(Section):
+    """How this instance runs."""
+
+    guard: GuardSection = Field(description="What this instance is.")
+    prometheus: Datasource | None = Field(default=None, description="The default data source.")
+    datasources: dict[str, Datasource] = Field(default={}, description="Further data sources, by name.")
+    server: ServerSection = Field(default=ServerSection(), description="The guard's own HTTP server.")
+    limits: InstanceLimits = Field(default=InstanceLimits(), description="Brakes over all guards.")
+    log: LogSection = Field(default=LogSection(), description="What is logged, and how.")
+    actions: dict[str, Any] = Field(
+        default={}, description="Actions that playbooks may name; `type` says which keys each has."
+    )

@@ -1,0 +1,145 @@
+"""Kill the real daemon with SIGKILL around an effect that an independent process counts: always exactly one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from chaos.world import World, wait_for, world
+from rollback_guard.adapters.journal.sqlite import SqliteJournal
+from rollback_guard.core.records import Concluded, IncidentEnded, Intended, Outcome, Reason, Record
+
+ROUNDS = 9
+"""Rounds of each plan; with the kills at start-up they make more than fifty."""
+
+
+def kill_once(home: Path, plan: str, delay: float) -> tuple[World, list[str]]:
+    with world(home, plan=plan, delay=delay) as it:
+        it.start()
+        it.wait_killed()
+        it.start()
+        finish(it)
+        return it, it.effects()
+
+
+def finish(it: World) -> None:
+    """Let the guard come to the end of its incident, then stop it."""
+    wait_for(lambda: closed(it), "the incident to end", log=it.log)
+    it.stop()
+
+
+def closed(it: World) -> bool:
+    incidents = it.ask("/api/v1/incidents")
+    found = incidents.get("incidents", incidents) if isinstance(incidents, dict) else incidents
+    return bool(found) and all(each["phase"] == "closed" for each in found)
+
+
+class NoTelemetry:
+    """The journal counts its failures; here each of them fails the test by itself."""
+
+    def journal_failed(self, kind: str) -> None:
+        raise AssertionError(kind)
+
+
+async def read(home: Path) -> list[Record]:
+    journal = SqliteJournal(home / "guard.db", telemetry=NoTelemetry())
+    try:
+        return list(await journal.read())
+    finally:
+        await journal.close()
+
+
+def assert_one_story(records: list[Record], effects: list[str]) -> None:
+    intents = [each for each in records if isinstance(each, Intended)]
+    outcomes = [each for each in records if isinstance(each, Concluded)]
+    ends = [each for each in records if isinstance(each, IncidentEnded)]
+    assert [each.key for each in intents] == effects, "one effect, under the key of the one intent"
+    assert [(each.key, each.outcome) for each in outcomes] == [(intents[0].key, Outcome.SUCCEEDED)]
+    assert [each.reason for each in ends] == [Reason.VERIFIED]
+
+
+@pytest.fixture(scope="module")
+def hands() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(3) as pool:
+        yield pool
+
+
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
+@pytest.mark.parametrize(
+    ("plan", "delays"),
+    [
+        ("before", [0.0]),
+        ("orphan", [0.05, 0.3, 1.0, 3.0]),
+        ("during", [0.0, 0.005, 0.02]),
+        ("after", [0.0]),
+    ],
+)
+async def test_a_kill_around_the_effect_leaves_exactly_one_effect(plan, delays, tmp_path, hands):
+    runs = [
+        (tmp_path / f"{plan}-{number}", hands.submit(kill_once, tmp_path / f"{plan}-{number}", plan, delay))
+        for number in range(ROUNDS)
+        for delay in [delays[number % len(delays)]]
+    ]
+    for home, run in runs:
+        it, effects = run.result()
+        assert it.kills == 1
+        assert_one_story(await read(home), effects)
+
+
+def kill_starts(home: Path, plan: str, moments: list[float]) -> tuple[World, list[str]]:
+    """Kill after the effect, then again and again while the daemon starts."""
+    with world(home, plan=plan) as it:
+        it.start()
+        it.wait_killed()
+        for moment in moments:
+            it.start()
+            pause_until(it, moment)
+            it.kill()
+        it.start()
+        finish(it)
+        return it, it.effects()
+
+
+def pause_until(it: World, moment: float) -> None:
+    """Let the start go on for a while; the daemon must still be there to be killed."""
+    assert it.guard is not None
+    try:
+        code = it.guard.wait(moment)
+    except TimeoutError:
+        return
+    except Exception as still_running:  # noqa: BLE001  subprocess.TimeoutExpired is the normal case
+        assert type(still_running).__name__ == "TimeoutExpired"
+        return
+    raise AssertionError(f"ended by itself with {code}\n{it.log()}")
+
+
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
+@pytest.mark.parametrize("plan", ["before", "after"])
+async def test_kills_during_the_next_start_leave_exactly_one_effect(plan, tmp_path, hands):
+    moments = [0.1, 0.4, 0.6, 0.8, 1.0, 1.3]
+    runs = [
+        (tmp_path / f"{plan}-{shift}", hands.submit(kill_starts, tmp_path / f"{plan}-{shift}", plan, planned))
+        for shift in range(2)
+        for planned in [[moment + 0.07 * shift for moment in moments]]
+    ]
+    for home, run in runs:
+        it, effects = run.result()
+        assert it.kills == 1 + len(moments)
+        assert_one_story(await read(home), effects)
+
+
+@pytest.mark.promise(4)
+async def test_a_kill_while_an_open_intent_is_inspected_leaves_exactly_one_effect(tmp_path):
+    home = tmp_path / "inspection"
+    with world(home, plan="inspection") as it:
+        it.start()
+        it.wait_killed()
+        it.start()
+        finish(it)
+        effects = it.effects()
+    assert_one_story(await read(home), effects)

@@ -1,0 +1,34 @@
+"""Small types of actions, so that these tests need no adapter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+
+class Http(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["http"]
+    url: str
+    method: str = "POST"
+    headers: dict[str, str] = {}
+    json_: dict[str, object] = {}
+    ca_file: str | None = None
+    idempotent: bool = False
+
+
+class Exec(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["exec"]
+    command: list[str]
+    retries: int = 0
+    env: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def action_types() -> dict[str, type[BaseModel]]:
+    return {"http": Http, "exec": Exec}
