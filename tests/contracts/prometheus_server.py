@@ -57,7 +57,7 @@ class Talk:
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         self.send(f"HTTP/1.1 {status} Said\r\n{lines}\r\n".encode() + data)
 
-    def drip(self, data: bytes, *, every: timedelta = timedelta(milliseconds=50)) -> None:
+    def drip(self, data: bytes, *, every: timedelta = timedelta(milliseconds=5)) -> None:
         """Send the same little piece now and then until somebody ends it."""
         while not self.stopping.wait(every.total_seconds()):
             self.send(data)

@@ -141,6 +141,22 @@ async def test_no_target_can_hold_a_probe_over_its_time_out(speak):
 
 
 @pytest.mark.promise(13)
+async def test_a_word_shortly_before_the_time_out_buys_no_second_one():
+    timeout = timedelta(seconds=1)
+    clock = SystemClock()
+    begun = clock.elapsed()
+
+    async def speak(reader, writer):
+        await asyncio.sleep(0.8)
+        writer.write(b"H")
+        await reader.read()
+        await reader.read()
+
+    assert value_of(await look_at(speak, timeout=timeout)) == 0.0
+    assert clock.elapsed() - begun < timeout + timedelta(seconds=0.5)
+
+
+@pytest.mark.promise(13)
 async def test_a_target_that_never_accepts_is_left_at_the_time_out():
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))

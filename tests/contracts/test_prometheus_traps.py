@@ -46,7 +46,7 @@ def drips_chunks(talk: Talk, request) -> None:
 
 def drips_headers(talk: Talk, request) -> None:
     talk.send(b"HTTP/1.1 200 OK\r\n")
-    talk.drip(b"X-More: 1\r\n")
+    talk.drip(b"X-More: 1\r\n", every=timedelta(milliseconds=50))  # a hundred of them would be an error at once
 
 
 def drips_one_header(talk: Talk, request) -> None:
@@ -56,6 +56,10 @@ def drips_one_header(talk: Talk, request) -> None:
 
 def drips_continue(talk: Talk, request) -> None:
     talk.drip(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def sends(data: bytes):
+    return lambda talk, request: talk.send(data)
 
 
 def is_silent(talk: Talk, request) -> None:
@@ -100,6 +104,10 @@ FAULTS = {
     "a reset": (resets, Unknown.CONNECT),
     "hanging up": (hangs_up, Unknown.CONNECT),
     "a cut body": (cuts_body, Unknown.BAD_RESPONSE),
+    "another protocol": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), Unknown.BAD_RESPONSE),
+    "too many headers": (sends(b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200), Unknown.BAD_RESPONSE),
+    "too long a header": (sends(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n"), Unknown.BAD_RESPONSE),
+    "chunks of no size": (sends(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"), Unknown.BAD_RESPONSE),
     "truncated JSON": (says(WHOLE[:-10]), Unknown.BAD_RESPONSE),
     "deeply nested JSON": (says("[" * 200_000), Unknown.BAD_RESPONSE),
     "a login page": (says("<html>log in</html>", Content_Type="text/html"), Unknown.BAD_RESPONSE),
@@ -141,6 +149,8 @@ async def test_a_fault_is_its_own_reason_not_to_know_and_is_seen_in_time(behavio
             begun = time.monotonic()
             observation = (await read(made, rule("r", "up")))["r"]
             took = time.monotonic() - begun
+            async with asyncio.timeout(5):  # the thread is free again too, while the server goes on
+                await asyncio.gather(*map(asyncio.wrap_future, made._client._running), return_exceptions=True)
     assert isinstance(observation.measured, Failure)
     assert observation.measured.reason is reason
     assert observation.measured.detail

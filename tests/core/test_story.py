@@ -247,3 +247,20 @@ def test_numbers_are_short_and_never_percent(value, text):
 )
 def test_what_was_seen_is_told_against_the_threshold(evidence, text):
     assert wording.seen(evidence) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.0031, "3ms"),
+        (0.6, "600ms"),
+        (1, "1s"),
+        (1.25, "1.2s"),
+        (9.96, "10s"),
+        (10.4, "10s"),
+        (135, "2m15s"),
+    ],
+)
+def test_spans_are_as_exact_as_people_need(seconds, text):
+    assert wording.span(timedelta(seconds=seconds)) == text

@@ -225,8 +225,8 @@ FAILING = {
     "{{ humanize true }}": "can't convert bool",
     "{{ humanizeTimestamp 1e300 }}": "no time",
     '{{ parseDuration "5" }}': "has no unit",
-    '{{ match "(" "a" }}': "missing closing )",
-    '{{ match "(?=a)" "a" }}': "unsupported group",
+    '{{ match "(" "a" }}': "missing ): (",
+    '{{ match "(?=a)" "a" }}': "invalid perl operator",
     "{{ $labels 1 }}": "can't give argument to non-function $labels",
     "{{ nil }}": "nil is not a command",
     "{{ len 5 }}": "len of type int",
@@ -305,9 +305,9 @@ def test_work_and_size_are_bounded():
         (many, "more than 20000 steps"),
         ("{{ if true }}" * 40 + "x" + "{{ end }}" * 40, "x"),
         (slow, "false"),
-        ('{{ match "((a{30}){30}){30}" "a" }}', "too large"),
-        ('{{ match "(?:(?:(?:){1000}){1000}){1000}" "a" }}', "too large"),
-        ('{{ match "(a?){900}a{900}" "' + "a" * 900 + '" }}', "takes too long"),
+        ('{{ match "((a{30}){30}){30}" "a" }}', "invalid repetition size"),
+        ('{{ match "(?:(?:(?:){1000}){1000}){1000}" "a" }}', "invalid repetition size"),
+        ('{{ match "(a?){900}a{900}" "' + "a" * 900 + '" }}', "true"),
     ]
     for text, part in expected:
         assert part in render(text, labels={}, value=1), text[:80]
@@ -385,8 +385,8 @@ def test_the_syntax_is_that_of_re2(pattern, text, found):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(", ")", "a)", "[", "[a", "[b-a]", "*", "a**", "a++", "(?=a)", "(?!a)", "(?<=a)", r"\1", r"\p{Greek}", r"\y", "a{2,1}",
-     "a{1001}", "(?P<x>a)(?P<x>b)", "(?z)", "[[:foo:]]", "\\", r"\x{110000}", "(" * 60 + ")" * 60, "a" * 1_001, "(?"],
+    ["(", ")", "a)", "[", "[a", "[b-a]", "*", "a**", "a++", "(?=a)", "(?!a)", "(?<=a)", r"\1", r"\p{Nowhere}", r"\y", "a{2,1}",
+     "a{1001}", "(?z)", "[[:foo:]]", "\\", r"\x{110000}", "a" * 1_001, "(?"],
 )  # fmt: skip
 def test_what_is_not_re2_is_refused(pattern):
     with pytest.raises(RegexError):

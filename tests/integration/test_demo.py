@@ -103,6 +103,8 @@ def occupied(*ports):
     with ExitStack() as stack:
         for port in ports:
             taker = stack.enter_context(socket.socket())
+            # A connection of an earlier demo may linger; that does not make the port taken.
+            taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 taker.bind(("127.0.0.1", port))
                 taker.listen()
@@ -208,6 +210,14 @@ def test_a_guard_that_cannot_start_makes_the_demo_fail_with_its_words(tmp_path):
         assert demo.left_processes == []
 
 
+def test_of_two_demos_at_once_the_second_leaves_the_usual_ports_to_the_first():
+    with Stage(root=ROOT) as first, Stage(root=ROOT) as second:
+        ports = {first.guard_port, first.prometheus_port, first.shop_port}
+        others = {second.guard_port, second.prometheus_port, second.shop_port}
+        assert len(ports | others) == 6
+        assert not others & {GUARD_PORT, PROMETHEUS_PORT, SHOP_PORT}
+
+
 def test_outside_of_a_checkout_it_says_so(tmp_path):
     with running(tmp_path, tmp_path) as demo:
         assert demo.finish() == 2
@@ -224,7 +234,7 @@ def test_without_prometheus_it_says_what_to_install(monkeypatch):
 
 
 def test_the_guard_runs_on_the_repositorys_own_file_where_the_ports_are_free(monkeypatch):
-    monkeypatch.setattr("rollback_guard.demo.port._is_free", lambda port: True)
+    monkeypatch.setattr("rollback_guard.demo.port.choose", lambda preferred, claimed: preferred)
     with Stage(root=ROOT) as stage:
         home = stage.home
         assert stage.guard_arguments() == ["run", "--config", f"{ROOT}/guard.toml", "--state", f"{home}/guard.db"]

@@ -81,6 +81,7 @@ VERIFYING = replace(SIGHT, at=at(16), rules=(FIRING,), incidents=(INCIDENT,), de
     [
         (None, 0, "the guard's first complete look at everything"),
         (replace(SIGHT, ready=False), 1, "the guard's first complete look at everything"),
+        (replace(SIGHT, rules=(replace(RULE, verdict="unknown"),)), 8, "the first value of CheckoutErrorRate"),
         (SIGHT, 9, "nothing: everything passes"),
         (
             replace(SIGHT, rules=(PENDING,)),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -89,6 +91,12 @@ def test_every_route_is_described_and_nothing_else_is():
     served = {(route.path_format, method.lower()) for route in app.routes for method in route.methods - {"HEAD"}}
     described = {(path, method) for path, item in DOCUMENT["paths"].items() for method in item}
     assert served == described
+
+
+def test_the_page_in_docs_names_every_route_and_no_other():
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text()
+    written = set(re.findall(r"^\| `(/[^`]*)` \| ([A-Z]+) \|", text, re.MULTILINE))
+    assert written == {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item}
 
 
 def test_the_document_refers_only_to_what_it_holds():

@@ -27,7 +27,7 @@ def _sentence(hint: str) -> str:
 
 
 def _template(text: str) -> str:
-    if "{{" in text or "{%" in text:
+    if "{{" in text:
         flaws = tuple(Flaw("bad-template", message) for message in template.problems(text))
         if flaws:
             raise refuse(*flaws)

@@ -44,10 +44,13 @@ def number(value: float) -> str:
 
 
 def span(length: timedelta) -> str:
-    """Return a length of time in words such as ``1.2s`` or ``2m15s``."""
-    if timedelta(0) < abs(length) < BRIEF:
-        return f"{length.total_seconds():.1f}".rstrip("0").rstrip(".") + "s"
-    return format_duration(timedelta(seconds=round(length.total_seconds())))
+    """Return a length of time in words such as ``12ms``, ``1.2s`` or ``2m15s``."""
+    length_s = length.total_seconds()
+    if abs(length) < timedelta(seconds=1):
+        return f"{length_s * 1000:.0f}ms" if length else "0s"
+    if abs(length) < BRIEF:
+        return f"{length_s:.1f}".removesuffix(".0") + "s"
+    return format_duration(timedelta(seconds=round(length_s)))
 
 
 def offset(length: timedelta) -> str:

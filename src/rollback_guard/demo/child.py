@@ -14,6 +14,7 @@ GRACE_S = 8.0
 """A process that has not ended this long after SIGTERM is killed."""
 
 TAIL_LINES = 15
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +64,19 @@ def stop(children: Sequence[Child]) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let no second Ctrl-C interrupt the cleaning up; it is bounded."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+    """Let no signal come between a process and the note that it has to be ended, or into the cleaning up.
+
+    One that came meanwhile is delivered afterwards; what is done here is bounded.
+    """
+    waiting: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: waiting.append(number)) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

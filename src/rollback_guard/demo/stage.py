@@ -38,6 +38,9 @@ class Stage:
 
     root: Path
     home: Path = field(init=False)
+    guard_port: int = field(init=False)
+    prometheus_port: int = field(init=False)
+    shop_port: int = field(init=False)
     children: list[Child] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _exits: ExitStack = field(default_factory=ExitStack)
@@ -52,15 +55,8 @@ class Stage:
                 advice="Run it in a clone of the repository, or name one with --directory.",
                 logs=False,
             )
-        self.home = Path(mkdtemp(prefix="rollback-guard-demo-"))
-        self._exits.callback(shutil.rmtree, self.home, ignore_errors=True)
-        self._exits.callback(self._stop)
-        self.guard_port = self._port("the guard", GUARD_PORT)
-        self.prometheus_port = self._port("Prometheus", PROMETHEUS_PORT)
-        self.shop_port = self._port("the shop", SHOP_PORT)
-        self.set_traffic()
-        self._write("flags.json", json.dumps({FLAG: True}))
-        self._write("release", "v2\n")
+        with child.undisturbed():
+            self._set_up()
         return self
 
     def __exit__(
@@ -139,6 +135,20 @@ class Stage:
         """Return a process that should be running and is not."""
         return next((each for each in self.children if each.died()), None)
 
+    def _set_up(self) -> None:
+        self.home = Path(mkdtemp(prefix="rollback-guard-demo-"))
+        self._exits.callback(shutil.rmtree, self.home, ignore_errors=True)
+        held = port.claim()
+        if held is not None:
+            self._exits.callback(held.close)
+        self._exits.callback(self._stop)
+        self.guard_port = self._port("the guard", GUARD_PORT, claimed=held is not None)
+        self.prometheus_port = self._port("Prometheus", PROMETHEUS_PORT, claimed=held is not None)
+        self.shop_port = self._port("the shop", SHOP_PORT, claimed=held is not None)
+        self.set_traffic()
+        self._write("flags.json", json.dumps({FLAG: True}))
+        self._write("release", "v2\n")
+
     def _guard_file(self) -> Path:
         if self.shop_port == SHOP_PORT:
             return self.root / "guard.toml"
@@ -155,8 +165,8 @@ class Stage:
         text = path.read_text(encoding="utf-8")
         return text.replace(f"{port.HOST}:{SHOP_PORT}", f"{port.HOST}:{self.shop_port}")
 
-    def _port(self, who: str, preferred: int) -> int:
-        chosen = port.choose(preferred)
+    def _port(self, who: str, preferred: int, *, claimed: bool) -> int:
+        chosen = port.choose(preferred, claimed=claimed)
         if chosen != preferred:
             self.notes.append(f"port {preferred} is taken, so {who} listens on {chosen}")
         return chosen
@@ -165,7 +175,8 @@ class Stage:
         # Unbuffered, so that the log tells everything even of a process that was killed.
         env = {"SHOP_HOME": str(self.home), "PYTHONUNBUFFERED": "1", "NO_PROXY": port.HOST}
         log = self.home / f"{name}.log"
-        self.children.append(child.start(name, command, log=log, env=env, cwd=self.root))
+        with child.undisturbed():
+            self.children.append(child.start(name, command, log=log, env=env, cwd=self.root))
 
     def _write(self, name: str, text: str) -> Path:
         path = self.home / name

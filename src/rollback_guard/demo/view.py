@@ -130,7 +130,8 @@ def forecast(sight: Sight | None, now: datetime) -> str:
         return _next_of(incident, sight, now)
     pending = [rule for rule in sight.rules if rule.phase == "pending"]
     if not pending:
-        return "nothing: everything passes"
+        unknown = next((rule for rule in sight.rules if rule.verdict == "unknown"), None)
+        return f"the first value of {unknown.name}" if unknown else "nothing: everything passes"
     first = min(pending, key=lambda rule: rule.hold - rule.held_for(now))
     left = _seconds(first.hold - first.held_for(now))
     return f"if it goes on, {first.name} fires in {left}, and {next(iter(sight.playbook), 'people')} runs"

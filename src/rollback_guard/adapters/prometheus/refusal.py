@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from http.client import IncompleteRead
+from http.client import HTTPException, IncompleteRead
 
 import requests
 import urllib3.exceptions
@@ -60,6 +60,8 @@ def refusal_of(error: Exception) -> Refused:
         return Refused(Unknown.TIMEOUT, "no complete answer by the deadline", shared=True)
     if any(isinstance(cause, IncompleteRead | urllib3.exceptions.IncompleteRead) for cause in causes):
         return Refused(Unknown.BAD_RESPONSE, "the answer ended before it was complete", shared=False)
+    if any(isinstance(cause, HTTPException) and not isinstance(cause, ConnectionError) for cause in causes):
+        return Refused(Unknown.BAD_RESPONSE, f"the answer is not HTTP: {causes[-1]}", shared=True)
     return Refused(Unknown.CONNECT, _words(causes), shared=True)
 
 

@@ -1,0 +1,253 @@
+"""Doubles of the ports, for tests of the engine: a clock that is turned by hand, a source that follows a script.
+
+They keep the contracts of `rollback_guard.ports`: the journal goes through the real codec, the source never raises.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from rollback_guard.adapters.journal import codec
+from rollback_guard.core.observation import Failure, Observation, Unknown
+from rollback_guard.ports import Goal, JournalError, UnknownOutcome
+
+START = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+async def settle():
+    """Let everything happen that can happen without time passing."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class FakeClock:
+    """Two clocks that stand still until they are turned."""
+
+    def __init__(self, now=START):
+        self._now = now
+        self._elapsed = timedelta(hours=1)
+        self._sleepers = []
+        self._numbers = itertools.count()
+
+    def now(self):
+        return self._now
+
+    def elapsed(self):
+        return self._elapsed
+
+    async def sleep(self, span):
+        if span <= timedelta(0):
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed + span, next(self._numbers), woken))
+        await woken
+
+    async def advance(self, span):
+        """Let time pass, and wake everybody in their order."""
+        until = self._elapsed + span
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            at, _, woken = heapq.heappop(self._sleepers)
+            self._pass(max(at - self._elapsed, timedelta(0)))
+            if not woken.done():
+                woken.set_result(None)
+            await settle()
+        self._pass(until - self._elapsed)
+        await settle()
+
+    def step(self, by):
+        """Set the wall clock; the steady one does not notice."""
+        self._now += by
+
+    def jump_to(self, now):
+        """Let time pass up to an instant at which nobody sleeps."""
+        self._pass(now - self._now)
+
+    def _pass(self, span):
+        self._now += span
+        self._elapsed += span
+
+
+class HastyClock(FakeClock):
+    """A clock of one sleeper: who sleeps is woken at once, and the time has passed."""
+
+    def __init__(self, now=START):
+        super().__init__(now)
+        self.slept = []
+
+    async def sleep(self, span):
+        self.slept.append(span)
+        self._pass(max(span, timedelta(0)))
+        await asyncio.sleep(0)
+
+
+LOST = Failure(Unknown.CONNECT, "refused")
+
+
+class ScriptedSource:
+    """Say of a rule in a slot what the script says, whenever it is asked, as far as there is a road.
+
+    Args:
+        script: From a rule and a slot to an observation.
+        looks_back: Whether past slots can be asked for.
+
+    Attributes:
+        is_cut: Whether the road is cut now.
+        reads: The slots that were asked for one by one, with their group.
+        ranges: The runs of slots that were asked for together, with their group.
+        gate: Reads wait until it is set.
+    """
+
+    def __init__(self, script, *, looks_back=True):
+        self._script = script
+        self._looks_back = looks_back
+        self._under_way = Counter()
+        self.most_at_once = 0
+        self.is_cut = False
+        self.reads = []
+        self.ranges = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def read(self, group, slot, expected):
+        self.reads.append((group.id, slot))
+        is_cut = self.is_cut
+        await self._wait(group)
+        if is_cut:
+            return {rule.id: Observation(measured=LOST) for rule in group.rules}
+        return self._said(group, slot)
+
+    async def read_range(self, group, slots, expected):
+        self.ranges.append((group.id, tuple(slots)))
+        if self.is_cut or not self._looks_back:
+            return {}
+        await self._wait(group)
+        return {slot: self._said(group, slot) for slot in slots}
+
+    async def close(self):
+        self.gate.set()
+
+    def _said(self, group, slot):
+        return {rule.id: self._script(rule, slot) for rule in group.rules}
+
+    async def _wait(self, group):
+        self._under_way[group.id] += 1
+        self.most_at_once = max(self.most_at_once, self._under_way[group.id])
+        await self.gate.wait()
+        self._under_way[group.id] -= 1
+
+
+class MemoryJournal:
+    """Keep records as the journal's rows, so that nothing is kept that a file could not keep.
+
+    Attributes:
+        is_broken: Whether appends fail.
+        before: Called with the records just before they are kept; may raise.
+    """
+
+    def __init__(self, rows=()):
+        self._rows = list(rows)
+        self.is_broken = False
+        self.attempts = 0
+        self.before = lambda records: None
+
+    async def append(self, records):
+        self.attempts += 1
+        await asyncio.sleep(0)
+        if self.is_broken:
+            raise JournalError("disk full")
+        rows = [codec.encode(record) for record in records]
+        self.before(records)
+        self._rows += rows
+
+    async def read(self, *, incident=None):
+        return [codec.decode(row.body) for row in self._rows if incident is None or row.incident == incident]
+
+    async def close(self):
+        """Nothing to release."""
+
+    def copy(self):
+        """Return what a process finds that starts now."""
+        return MemoryJournal(self._rows)
+
+
+class CountingTarget:
+    """A target that counts its effects by key, and remembers which goals are reached."""
+
+    def __init__(self):
+        self.effects = Counter()
+        self.is_reached = False
+
+
+class ScriptedAction:
+    """Do to a target what the script says, attempt by attempt.
+
+    Args:
+        target: Whom it acts on.
+        script: For each attempt ``"ok"``, or an error to raise before the effect; an `UnknownOutcome` that is given as
+            ``("did", error)`` is raised after it. Past its end everything is ok.
+        sees: For each inspection a `Goal`; past its end whether the target has been reached.
+    """
+
+    def __init__(
+        self, target, script=(), *, sees=(), timeout=timedelta(seconds=30), idempotent=False, inspectable=True, takes=None
+    ):
+        self._target = target
+        self._script = list(script)
+        self._sees = list(sees)
+        self._takes = takes
+        self.timeout = timeout
+        self.idempotent = idempotent
+        self.inspectable = inspectable
+        self.goal = "flag off"
+        self.calls = []
+        self.did = []
+
+    async def execute(self, call):
+        self.calls.append(call)
+        self.did.append("execute")
+        if self._takes:
+            await self._takes()
+        line = self._script.pop(0) if self._script else "ok"
+        if isinstance(line, Exception):
+            raise line
+        self._target.effects[call.key] += 1
+        self._target.is_reached = True
+        if isinstance(line, tuple):
+            raise line[1]
+        return "done"
+
+    async def inspect(self, call):
+        self.did.append("inspect")
+        if self._sees:
+            return self._sees.pop(0), "scripted"
+        if not self.inspectable:
+            return Goal.CANNOT_TELL, "there is no inspection"
+        return (Goal.REACHED if self._target.is_reached else Goal.NOT_REACHED), "looked"
+
+    async def sweep(self, call):
+        self.did.append("sweep")
+
+    async def close(self):
+        """Nothing to release."""
+
+
+LOST_ANSWER = ("did", UnknownOutcome("no answer"))
+
+
+class Tally:
+    """Telemetry that remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *what: self.told.append((name, *what))
+
+    def of(self, name):
+        return [what for each, *what in self.told if each == name]
