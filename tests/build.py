@@ -1,7 +1,7 @@
 """Small rules, readings and policies for tests of the core: a slot is a letter, a film is a string of them.
 
-    b  breach      p  pass      n  NaN          a  nothing there    .  the slot is missed
-    u  no road     q  refused   s  stale data   w  warnings
+b  breach      p  pass      n  NaN          a  nothing there    .  the slot is missed
+u  no road     q  refused   s  stale data   w  warnings
 """
 
 import math

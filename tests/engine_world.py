@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from build import a_group, a_guard, a_policy, a_rule, seen, slot
 from fakes import FakeClock, MemoryJournal, ScriptedSource, Tally, settle
-
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.records import Evaluated, Intended
 from rollback_guard.core.state import State

@@ -166,6 +166,12 @@ class MemoryJournal:
     async def read(self, *, incident=None):
         return [codec.decode(row.body) for row in self._rows if incident is None or row.incident == incident]
 
+    async def around(self, start, end):
+        rows = [
+            row for row in self._rows if row.incident is None and codec.as_text(start) <= row.at <= codec.as_text(end)
+        ]
+        return [codec.decode(row.body) for row in sorted(rows, key=lambda row: row.at)]
+
     async def close(self):
         """Nothing to release."""
 
@@ -193,7 +199,15 @@ class ScriptedAction:
     """
 
     def __init__(
-        self, target, script=(), *, sees=(), timeout=timedelta(seconds=30), idempotent=False, inspectable=True, takes=None
+        self,
+        target,
+        script=(),
+        *,
+        sees=(),
+        timeout=timedelta(seconds=30),
+        idempotent=False,
+        inspectable=True,
+        takes=None,
     ):
         self._target = target
         self._script = list(script)

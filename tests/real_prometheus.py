@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -127,6 +128,9 @@ class RealPrometheus:
         """Stop its process: the kernel goes on accepting connections for it, and nothing answers them."""
         assert self._process is not None, "not running"
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(
+            os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        )  # the last of its threads stops a little later
 
     def resume(self) -> None:
         """Let it go on."""

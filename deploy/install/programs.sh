@@ -8,11 +8,10 @@
 set -eu
 
 here=$(dirname "$0")
-PATH=$PATH:/usr/local/bin:/usr/bin
 missing=
 
 for program in "$@"; do
-    command -v "$program" >/dev/null 2>&1 && continue
+    (PATH=$PATH:/usr/local/bin:/usr/bin; command -v "$program" >/dev/null 2>&1) && continue
     case $program in
         prometheus | promtool) package=prometheus ;;
         vmalert) package=victoria-metrics ;;

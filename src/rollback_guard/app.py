@@ -7,7 +7,7 @@ import secrets
 import signal
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,16 @@ from rollback_guard.config.load import Loaded, load
 from rollback_guard.config.problems import Level
 from rollback_guard.config.settings import GuardFile, split_listen
 from rollback_guard.core.model import Mode, Policy
-from rollback_guard.core.records import Intended, Record
+from rollback_guard.core.records import (
+    Decided,
+    Decision,
+    Evaluated,
+    IncidentCleared,
+    IncidentEnded,
+    IncidentOpened,
+    Intended,
+    Record,
+)
 from rollback_guard.core.snapshot import PROBE, ReloadView, Running, Snapshot, build
 from rollback_guard.core.state import State
 from rollback_guard.engine.context import context_of
@@ -44,6 +53,9 @@ SNAPSHOT_LIVES = timedelta(seconds=1)
 
 RETIRED_AFTER = timedelta(minutes=1)
 """What a reload replaced is closed this much later, when no evaluation can be using it any more."""
+
+LEAD = timedelta(seconds=1)
+"""How much before its first breach and after its end an incident's story reaches."""
 
 SILENCE_TOLERATED = timedelta(seconds=60)
 """Without any evaluation for three of the shortest intervals and this, the daemon is not alive."""
@@ -209,7 +221,14 @@ class Daemon:
         )
 
     async def _records(self, incident: str) -> Sequence[Record]:
-        return await self._journal.read(incident=incident)
+        """Return an incident's records, and what was evaluated from before its first breach to its end."""
+        own = await self._journal.read(incident=incident)
+        if not own:
+            return own
+        opened = next((each.breached_at for each in own if isinstance(each, IncidentOpened)), self._started_at)
+        ended = next((_time_of(each) for each in own if _closes(each)), self._clock.now())
+        around = await self._journal.around(opened - LEAD, ended + LEAD)
+        return sorted([*own, *(each for each in around if not isinstance(each, Decided))], key=_time_of)
 
     def _is_alive(self) -> bool:
         shortest = min((group.interval for group in self._loop.policy.groups.values()), default=None)
@@ -292,6 +311,15 @@ class Daemon:
                 await self._clock.sleep(RETIRED_AFTER)
         finally:
             await _close(replaced)
+
+
+def _closes(record: Record) -> bool:
+    recovered = isinstance(record, IncidentEnded) and record.decision is Decision.RECOVERED
+    return recovered or isinstance(record, IncidentCleared)
+
+
+def _time_of(record: Record) -> datetime:
+    return record.slot if isinstance(record, Evaluated) else record.at
 
 
 def _closeables(parts: Parts) -> list[Closeable]:

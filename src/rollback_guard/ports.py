@@ -232,6 +232,10 @@ class Journal(Protocol):
         """Return all records, oldest first, or those of one incident."""
         ...
 
+    async def around(self, start: datetime, end: datetime) -> Sequence[Record]:
+        """Return what belongs to no incident, from then to then: evaluations, starts, configurations; bounded."""
+        ...
+
     async def close(self) -> None:
         """Release the file."""
         ...

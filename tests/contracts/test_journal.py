@@ -139,11 +139,20 @@ async def test_one_incident_is_read_alone_and_by_an_index(journal):
     await journal._in_thread(lambda: journal._connection.set_trace_callback(asked.append))
     assert list(await journal.read(incident="a-1")) == [intended(0, "a-1"), concluded(0, "a-1")]
     assert list(await journal.read(incident="nobody")) == []
+
     await journal._in_thread(lambda: journal._connection.set_trace_callback(None))
     query = next(sql for sql in asked if "'a-1'" in sql)
     plan = await journal._in_thread(lambda: journal._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
     assert "records_of_incident" in plan[0][-1]
     assert len(plan) == 1, "no sorting either"
+
+
+async def test_what_belongs_to_no_incident_is_found_by_its_time(journal):
+    await journal.append([*(evaluated(n) for n in range(5)), intended(9, "a-1")])
+    kept = await journal.read()
+    slots = [each.slot for each in kept if isinstance(each, records.Evaluated)]
+    found = await journal.around(slots[1], slots[3])
+    assert [each.slot for each in found] == slots[1:4]
 
 
 async def test_reading_more_than_a_chunk_loses_nothing_and_lets_appends_through(journal):

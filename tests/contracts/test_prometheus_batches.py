@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.asking import TIMEOUT, Counts, read, rule, source
@@ -181,6 +181,7 @@ async def test_a_slot_whose_time_is_used_up_gives_up_what_was_not_asked():
 
 
 @given(count=st.integers(1, 60))
+@settings(deadline=None)
 def test_a_combination_holds_every_query_once_and_is_balanced(count):
     queries = [f"q{number} # a comment" for number in range(count)]
     combined = combine(queries)
@@ -195,6 +196,7 @@ def test_a_combination_holds_every_query_once_and_is_balanced(count):
     batch_size=st.integers(1, 50),
     troubled=st.sets(st.integers(0, 119)),
 )
+@settings(deadline=None)
 def test_packing_loses_no_query_and_keeps_the_bounds(sizes, batch_size, troubled):
     queries = [f"{number}" + "x" * size for number, size in enumerate(sizes)]
     allowance = Allowance(batch_size)

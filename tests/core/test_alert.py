@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from build import MINUTE, Film, a_group, a_policy, a_rule, answered, minutes, phases, seen, series, slot
 
+from build import MINUTE, Film, a_group, a_policy, a_rule, answered, minutes, phases, seen, series, slot
 from rollback_guard.core.alert import Because
 from rollback_guard.core.model import Phase
 from rollback_guard.core.observation import Unknown

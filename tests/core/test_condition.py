@@ -359,3 +359,16 @@ def test_prometheus_gives_the_same_answer_to_the_parts_as_to_the_whole(tmp_path)
     path.write_text(json.dumps(document))
     done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("expr", "selectors"),
+    [
+        ("absent(up)", ()),
+        ("absent_over_time(up[5m]) and on () foo > 1", ("foo",)),
+        ("time() - timestamp(backup_done) > 90", ()),
+        ("up == 0", ("up",)),
+    ],
+)
+def test_what_asks_for_absence_or_age_is_never_called_stale(expr, selectors):
+    assert split(expr).selectors == selectors

@@ -3,14 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from build import Film, a_group, a_guard, a_policy, a_rule, minutes, seen, slot
 
+from build import Film, a_group, a_guard, a_policy, a_rule, minutes, seen, slot
 from rollback_guard.core import step as core
 from rollback_guard.core.model import Blindness, BlindPolicy, Limits, Mode, Severity, Storm, Verdict
 from rollback_guard.core.records import (
     Concluded,
     Decided,
-    Decision,
     IncidentCleared,
     IncidentEnded,
     IncidentJoined,
@@ -203,9 +202,7 @@ class TestStorm:
         return Film(a_policy([a_group(*rules)], each, storm=Storm(guards=allowed, within=minutes(2))))
 
     def show(self, film, at, breaching):
-        film.show(
-            slot(at), {rule: seen("b" if int(rule[3:]) in breaching else "p") for rule in film.policy.rules}
-        )
+        film.show(slot(at), {rule: seen("b" if int(rule[3:]) in breaching else "p") for rule in film.policy.rules})
 
     def test_holds_those_that_are_not_under_way_yet(self):
         film = self.film(5)
@@ -333,7 +330,12 @@ class TestOutcomes:
 
     @pytest.mark.parametrize(
         ("script", "expected"),
-        [("b", "act/action_failed"), ("pb", "act/action_failed"), ("ppp", "recovered/verified"), ("u" * 9, "hand_over/cannot_tell")],
+        [
+            ("b", "act/action_failed"),
+            ("pb", "act/action_failed"),
+            ("ppp", "recovered/verified"),
+            ("u" * 9, "hand_over/cannot_tell"),
+        ],
     )
     def test_failed_without_present_knowledge_waits_for_the_next_slot(self, script, expected):
         """As after a restart: the last evaluation is old, and on old evidence no step begins."""
@@ -352,7 +354,9 @@ class TestOutcomes:
 
 class TestOneIncident:
     def film(self):
-        film = a_film(a_rule("a"), a_rule("b"), guards=[a_guard(rules=["g/a", "g/b"], actions=("flag-off", "rollback"))])
+        film = a_film(
+            a_rule("a"), a_rule("b"), guards=[a_guard(rules=["g/a", "g/b"], actions=("flag-off", "rollback"))]
+        )
         film.show(slot(0), {"g/a": seen("b"), "g/b": seen("p")})
         return film
 
@@ -396,7 +400,9 @@ class TestOldEvidence:
 
     def film(self, **changes):
         groups = [a_group(a_rule("a", group="g"), id="g"), a_group(a_rule("b", group="h"), id="h")]
-        return a_film(groups=groups, guards=[a_guard(rules=["g/a", "h/b"], actions=("flag-off", "rollback"), **changes)])
+        return a_film(
+            groups=groups, guards=[a_guard(rules=["g/a", "h/b"], actions=("flag-off", "rollback"), **changes)]
+        )
 
     def test_opens_no_incident(self):
         film = self.film()
@@ -478,4 +484,3 @@ class TestAReloadThatTakesAway:
 def test_repetitions_are_not_recorded():
     film = play(a_film(guards=[a_guard(warm_up=minutes(100))]), "b" * 50)
     assert film.conclusions() == ["hold/warming_up"]
-

@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from build import MINUTE, START, a_group, a_guard, a_policy, a_rule, minutes, reading, seen
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from build import MINUTE, START, a_group, a_guard, a_policy, a_rule, minutes, reading, seen
 from rollback_guard.core import step as core
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.model import Blindness, BlindPolicy, Limits, Mode, Storm
@@ -43,9 +43,7 @@ def policies():
     guards = [
         a_guard("one", ["g/a", "h/c"], actions=("flag-off", "rollback"), within=4, limits=limits),
         a_guard("two", ["g/b"], actions=("flag-off", "rollback"), within=2, limits=limits, warm_up=MINUTE),
-        a_guard(
-            "three", ["h/c"], within=2, limits=limits, blind=Blindness(after=minutes(3), do=BlindPolicy.ACT)
-        ),
+        a_guard("three", ["h/c"], within=2, limits=limits, blind=Blindness(after=minutes(3), do=BlindPolicy.ACT)),
     ]
     plain = a_policy(groups, guards, storm=Storm(guards=2, within=MINUTE))
     changed = replace(groups[0], rules=tuple(replace(each, fingerprint="new") for each in groups[0].rules))
@@ -133,7 +131,12 @@ class Engine(RuleBasedStateMachine):
     def time_passes(self, span):
         self.now += timedelta(seconds=span)
 
-    @rule(group=GROUPS, letters=st.tuples(LETTERS, LETTERS), back=st.booleans(), broken=st.sampled_from([False] * 5 + [True]))
+    @rule(
+        group=GROUPS,
+        letters=st.tuples(LETTERS, LETTERS),
+        back=st.booleans(),
+        broken=st.sampled_from([False] * 5 + [True]),
+    )
     def a_group_ticks(self, group, letters, back, broken):
         self.now += timedelta(seconds=30)
         if group not in self.policy.groups or not (due := self.due(group)):

@@ -3,8 +3,8 @@
 import math
 
 import pytest
-from build import ABOVE_ONE, START, WHOLE, Film, a_group, a_policy, a_rule, answered, seen, series, slot
 
+from build import ABOVE_ONE, START, WHOLE, Film, a_group, a_policy, a_rule, answered, seen, series, slot
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.condition import Comparison, Condition, Operator, Ratio
 from rollback_guard.core.judgement import final_labels, judge, most_telling
@@ -26,7 +26,13 @@ A, B = series(pod="a"), series(pod="b")
 def active(*labels, rule="g/r"):
     return {
         each: Alert(
-            rule=rule, series=each, labels=each, phase=Phase.FIRING, active_at=START, fingerprint="as written", value=2.0
+            rule=rule,
+            series=each,
+            labels=each,
+            phase=Phase.FIRING,
+            active_at=START,
+            fingerprint="as written",
+            value=2.0,
         )
         for each in labels
     }
@@ -125,7 +131,9 @@ class TestAnAbsentRatioWhoseDenominatorIsThere:
         assert said(self.judged(Failure(Unknown.TIMEOUT), alerts=[A])) == {A: ("unknown", "timeout")}
 
     def test_lets_an_active_series_recover(self):
-        judgement = self.judged(Answer((Sample(A, 5.0), Sample(B, 5.0))), alerts=[A], measured=Answer((Sample(B, 0.0),)))
+        judgement = self.judged(
+            Answer((Sample(A, 5.0), Sample(B, 5.0))), alerts=[A], measured=Answer((Sample(B, 0.0),))
+        )
         assert said(judgement) == {A: ("pass", None), B: ("pass", None)}
 
     def test_is_matched_by_the_labels_that_the_ratio_keeps(self):

@@ -12,8 +12,8 @@ import subprocess
 from dataclasses import dataclass, replace
 
 import pytest
-from build import Film, a_group, a_policy, a_rule, minutes, series, slot
 
+from build import Film, a_group, a_policy, a_rule, minutes, series, slot
 from rollback_guard.core.condition import Comparison, Condition, Operator
 from rollback_guard.core.model import NoData
 from rollback_guard.core.observation import Answer, Observation, Sample
@@ -104,9 +104,7 @@ def engine_says(all_cases):
             hold=case.hold,
             keep=case.keep,
             no_data=NoData.OK,
-            condition=Condition(
-                expr=case.expr, query="m", comparison=Comparison(op=Operator(case.op), threshold=5.0)
-            ),
+            condition=Condition(expr=case.expr, query="m", comparison=Comparison(op=Operator(case.op), threshold=5.0)),
         )
         for case in all_cases
     ]

@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from build import MINUTE, START, Film, a_group, a_guard, a_policy, a_rule, minutes, phases, seen, series, slot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from build import MINUTE, START, Film, a_group, a_guard, a_policy, a_rule, minutes, phases, seen, series, slot
 from rollback_guard.core import step as core
 from rollback_guard.core.alert import Because
 from rollback_guard.core.brakes import brake
@@ -310,9 +310,9 @@ class TestEveryStory:
         stepped, _ = tell((policy, [*events[:half], ("clock", seconds), *events[half:]]))
         shown = [record for record in stepped.records if not isinstance(record, ClockStepped)]
         assert [record.kind for record in shown] == [record.kind for record in plain.records]
-        assert [
-            (each.guard, each.decision, each.reason) for each in stepped.of(Decided)
-        ] == [(each.guard, each.decision, each.reason) for each in plain.of(Decided)]
+        assert [(each.guard, each.decision, each.reason) for each in stepped.of(Decided)] == [
+            (each.guard, each.decision, each.reason) for each in plain.of(Decided)
+        ]
         assert {name: group.alerts.keys() for name, group in stepped.state.groups.items()} == {
             name: group.alerts.keys() for name, group in shift(plain.state, by).groups.items()
         }

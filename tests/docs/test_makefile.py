@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,8 +18,10 @@ def make(*arguments):
 
 
 def script(name, *arguments, path):
+    checkout = path / "checkout" / "deploy" / "install"
+    shutil.copytree(INSTALL, checkout)
     return subprocess.run(
-        ["/bin/sh", INSTALL / name, *arguments],
+        ["/bin/sh", checkout / name, *arguments],
         env={"PATH": str(path), "HOME": str(path)},
         capture_output=True,
         text=True,

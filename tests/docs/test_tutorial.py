@@ -56,7 +56,9 @@ def shown(command):
     for block in BLOCKS:
         if block.language == "console":
             found += [
-                said for asked, said in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block.body, re.M) if asked == command
+                said
+                for asked, said in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block.body, re.MULTILINE)
+                if asked == command
             ]
     return found
 
@@ -102,7 +104,7 @@ def test_the_guard_of_the_tutorial_first_only_says_what_it_would_do_and_then_doe
         write_files(tmp_path, additions=True, change=lambda text: text.replace("127.0.0.1:18080", stage.shop_url[7:]))
         stage.start_shop()
         stage.start_prometheus()
-        with watching(tmp_path, stage, listen) as told:
+        with Watching(tmp_path, stage, listen) as told:
             status = told("status", lambda text: re.search(r"orders/FailedOrders +inactive +0 +> 0.05", text))
             assert "tutorial: fine (dry-run" in status
 
@@ -125,11 +127,11 @@ def test_the_guard_of_the_tutorial_first_only_says_what_it_would_do_and_then_doe
 def pattern_of(sentence):
     """Let numbers and the incident's name differ."""
     names = re.sub(r"shop-[\w-]+", "NAME", sentence)
-    numbers = re.sub(r"[\d.]*\d", "NUMBER", names)
-    return re.compile(re.escape(numbers).replace("NAME", r"shop-[\w-]+").replace("NUMBER", r"[\d.]+"))
+    numbers = re.sub(r"[\d.]*\d(m?s\b)?", "NUMBER", names)
+    return re.compile(re.escape(numbers).replace("NAME", r"shop-[\w-]+").replace("NUMBER", r"[\d.]+(m?s)?"))
 
 
-class watching:
+class Watching:
     """Run the tutorial's guard, and ask it until it says what is awaited."""
 
     def __init__(self, directory, stage, listen):

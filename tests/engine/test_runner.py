@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from fakes import LOST_ANSWER, START, CountingTarget, FakeClock, HastyClock, ScriptedAction, Tally, settle
 
+from fakes import LOST_ANSWER, START, CountingTarget, FakeClock, HastyClock, ScriptedAction, Tally, settle
 from rollback_guard.core.records import Intended, Outcome
 from rollback_guard.engine.runner import LONGEST_DELAY, READ_BACK_EVERY, Runner
 from rollback_guard.ports import Goal, PermanentError, TransientError, UnknownOutcome

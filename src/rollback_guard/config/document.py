@@ -51,8 +51,17 @@ class Document:
         end = self._starts[number] if number < len(self._starts) else len(self.text)
         return self.text[self._starts[number - 1] : end].rstrip("\r\n\x85\u2028\u2029")
 
+    @cached_property
+    def _shown(self) -> dict[int, str]:
+        return {}
+
     def shown_line(self, number: int) -> str:
-        """Return a source line with its secrets masked."""
+        """Return a source line with its secrets masked; masked once, for a hostile line is long and has many faults."""
+        if number not in self._shown:
+            self._shown[number] = self._masked(number)
+        return self._shown[number]
+
+    def _masked(self, number: int) -> str:
         if self.parsed:
             return masking.mask(self._line(number), self._hidden.get(number))
         above = [self._line(other) for other in range(max(1, number - masking.LINES_LOOKED_BACK), number)]

@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     WithJsonSchema,
@@ -31,6 +30,9 @@ from rollback_guard.core.units import parse_duration
 
 DURATION = r"^(0|([0-9]+(y|w|d|h|m|s|ms))+)$"
 """What an editor can check; the loader also wants the units in falling order."""
+
+URL = "^https?://"
+"""What an editor can check of a URL."""
 
 LONGEST = timedelta(days=366)
 """A longer span is a mistake: nothing of this guard waits for years."""
@@ -263,12 +265,12 @@ _SPAN = WithJsonSchema({"type": "string", "pattern": DURATION})
 _ANY_SCALAR = WithJsonSchema({"type": ["string", "number", "boolean"]})
 
 Text = Annotated[str, BeforeValidator(_text)]
-Name = Annotated[str, BeforeValidator(_text), AfterValidator(_name), Field(min_length=1)]
+Name = Annotated[str, BeforeValidator(_text), AfterValidator(_name), WithJsonSchema({"type": "string", "minLength": 1})]
 LabelText = Annotated[str, BeforeValidator(_label_text), _ANY_SCALAR]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), _SPAN]
 PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_above_zero), _SPAN]
 Interval = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_interval), _SPAN]
-Url = Annotated[str, BeforeValidator(_text), AfterValidator(_url), Field(pattern="^https?://")]
+Url = Annotated[str, BeforeValidator(_text), AfterValidator(_url), WithJsonSchema({"type": "string", "pattern": URL})]
 Regex = Annotated[str, BeforeValidator(_text), AfterValidator(_regex)]
 Json = Annotated[dict[str, Any], BeforeValidator(plain_data)]

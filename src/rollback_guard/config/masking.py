@@ -10,7 +10,7 @@ from rollback_guard.secret import MASK
 
 _SECRETIVE = r"authorization|passw|passphrase|secret|token|api[-_]?key|private[-_]?key|-key|credential|cookie"
 _NAME = re.compile(_SECRETIVE, re.IGNORECASE)
-_WRITTEN = re.compile(rf"""[\w.-]*(?:{_SECRETIVE})[\w.-]*["']?\s*[:=]""", re.IGNORECASE)
+_WRITTEN = re.compile(rf"""(?:{_SECRETIVE})[\w.-]{{0,64}}["']?\s{{0,16}}[:=]""", re.IGNORECASE)
 _HEADERS = re.compile(r"""headers["']?\s*[:=]|^\s*\[.*headers""")
 _USERINFO = re.compile(r"(?<=//)[^/@\s\"']+@")
 _SEPARATOR = re.compile(r"[:=]\s*")

@@ -58,16 +58,16 @@ def written(section: BaseModel) -> dict[str, Any]:
 
 def rules_schema() -> dict[str, Any]:
     """Return the schema of rule files."""
-    return _draft_7(RuleFile, "rollback-guard rule file")
+    return model_schema(RuleFile, "rollback-guard rule file")
 
 
 def guard_schema(action_types: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     """Return the schema of guard.toml, with the settings of each type of action."""
-    schema = _draft_7(GuardFile, "rollback-guard guard.toml")
+    schema = model_schema(GuardFile, "rollback-guard guard.toml")
     definitions = schema.setdefault("definitions", {})
     choices = []
     for type_, model in sorted(action_types.items()):
-        action = _draft_7(model, f"action of type {type_}")
+        action = model_schema(model, f"action of type {type_}")
         for name, definition in action.pop("definitions", {}).items():
             definitions[f"{type_}.{name}"] = _renamed(definition, type_)
         definitions[f"action.{type_}"] = _renamed({k: v for k, v in action.items() if k != "$schema"}, type_)
@@ -77,10 +77,10 @@ def guard_schema(action_types: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     return schema
 
 
-def _draft_7(model: type[BaseModel], title: str) -> dict[str, Any]:
+def model_schema(model: type[BaseModel], title: str = "") -> dict[str, Any]:
+    """Return the schema of one section and what is below it."""
     schema = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}", schema_generator=_Generator)
-    found = _old_words(schema)
-    return {"$schema": DRAFT, **found, "title": title}
+    return {"$schema": DRAFT, **_old_words(schema), **({"title": title} if title else {})}
 
 
 def _old_words(value: Any) -> Any:

@@ -41,6 +41,9 @@ ValueType = Literal["scalar", "string", "vector", "matrix"]
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 SET_OPERATORS = frozenset({"and", "or", "unless"})
 ABSENCE = frozenset({"absent", "absent_over_time"})
+ABOUT_AGE = ABSENCE | {"timestamp"}
+"""What asks whether samples are there, or how old they are, cannot be refused an answer because they are not."""
+
 CUTS = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 """Aggregations that leave series out."""
 
@@ -279,12 +282,18 @@ def _operands(tree: Expr) -> Iterator[Expr]:
 
 
 def _selectors(tree: Expr) -> Iterator[tuple[VectorSelector, bool]]:
-    """Yield every vector selector and whether it, or a subquery around it, looks at another time on purpose."""
+    """Yield every vector selector and whether its samples may be old, or missing, on purpose.
+
+    They may where it, or a subquery around it, looks at another time, and where the age or the absence of samples is
+    what the expression is about.
+    """
     pending = [(tree, False)]
     while pending:
         node, old = pending.pop()
         if isinstance(node, VectorSelector | SubqueryExpr):
             old = old or bool(node.offset) or node.at is not None
+        if isinstance(node, Call):
+            old = old or node.func.name in ABOUT_AGE
         if isinstance(node, VectorSelector):
             yield node, old
         pending.extend((child, old) for child in reversed(_children(node)))

@@ -214,7 +214,7 @@ class _Attempts:
         while True:
             goal, seen = await self._inspect()
             if goal is not Goal.NOT_REACHED:
-                return Ended(Outcome.SUCCEEDED, f"{said}; inspected: {seen}", self._made)
+                return Ended(Outcome.SUCCEEDED, _joined(said, f"inspected: {seen}"), self._made)
             if self._left() <= READ_BACK_EVERY:
                 return Ended(Outcome.FAILED, f"{said}; but the goal is not reached: {seen}", self._made)
             await self._clock.sleep(READ_BACK_EVERY)
@@ -231,3 +231,8 @@ class _Attempts:
         """Return a delay with jitter, so that guards that failed together do not return together."""
         longest: timedelta = min(LONGEST_DELAY, FIRST_DELAY * (1 << min(self._made, 10)))
         return longest * (0.5 + self._jitter() / 2)
+
+
+def _joined(*parts: str) -> str:
+    """Return what several had to say; a command often says nothing."""
+    return "; ".join(part for part in parts if part)

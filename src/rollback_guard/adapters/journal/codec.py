@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -43,7 +44,12 @@ def encode(record: Record) -> Row:
     body = _json(record)
     decode(body)
     at = record.slot if isinstance(record, Evaluated) else record.at
-    return Row(at=at.isoformat(), kind=record.kind, incident=getattr(record, "incident", None), body=body)
+    return Row(at=as_text(at), kind=record.kind, incident=getattr(record, "incident", None), body=body)
+
+
+def as_text(at: datetime) -> str:
+    """Return an instant as it stands in the database; the order of the texts is that of the instants."""
+    return at.astimezone(UTC).isoformat()
 
 
 def decode(body: str) -> Record:

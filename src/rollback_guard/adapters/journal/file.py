@@ -27,6 +27,7 @@ SCHEMA = (
         body TEXT NOT NULL
     )""",
     "CREATE INDEX records_of_incident ON records (incident) WHERE incident IS NOT NULL",
+    "CREATE INDEX records_around ON records (at) WHERE incident IS NULL",
     """CREATE TRIGGER records_are_never_edited BEFORE UPDATE ON records
         BEGIN SELECT RAISE(ABORT, 'a record is never edited'); END""",
     f"PRAGMA application_id = {APPLICATION_ID}",

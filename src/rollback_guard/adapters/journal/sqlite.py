@@ -7,13 +7,14 @@ import errno
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
 from rollback_guard.adapters.journal.ballast import Ballast
-from rollback_guard.adapters.journal.codec import Row, decode, encode
+from rollback_guard.adapters.journal.codec import Row, as_text, decode, encode
 from rollback_guard.adapters.journal.failure import kind_of, words_of
 from rollback_guard.adapters.journal.file import Lock, connect, make
 from rollback_guard.core.records import Concluded, Record
@@ -22,6 +23,9 @@ from rollback_guard.ports import JournalError, Telemetry
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+MOST_AROUND = 20_000
+"""Records that are read to tell what was seen during an incident."""
 
 CHUNK = 1000
 """Records per query: between two of them an append has its turn, and no long reader keeps the write-ahead log."""
@@ -78,6 +82,14 @@ class SqliteJournal:
             chunk, done = await self._in_thread(lambda: self._read(incident, after, last))  # noqa: B023  awaited here
             records += chunk
         return records
+
+    async def around(self, start: datetime, end: datetime) -> Sequence[Record]:
+        """Return what belongs to no incident, from then to then, oldest first; of a long time only the beginning.
+
+        Raises:
+            JournalError: The file cannot be read, or another version wrote it.
+        """
+        return await self._in_thread(lambda: self._around(start, end))
 
     async def close(self) -> None:
         """Move the write-ahead log into the database and release both; closing twice is harmless."""
@@ -165,6 +177,17 @@ class SqliteJournal:
             f"SELECT seq, body FROM records WHERE {which}seq > ? AND seq <= ? ORDER BY seq LIMIT {CHUNK}",  # noqa: S608
             (*values, after, until),
         )
+        return self._decoded(rows), rows[-1][0] if len(rows) == CHUNK else until
+
+    def _around(self, start: datetime, end: datetime) -> list[Record]:
+        return self._decoded(
+            self._query(
+                "SELECT seq, body FROM records WHERE incident IS NULL AND at BETWEEN ? AND ? ORDER BY at, seq LIMIT ?",
+                (as_text(start), as_text(end), MOST_AROUND),
+            )
+        )
+
+    def _decoded(self, rows: Sequence[tuple[int, str]]) -> list[Record]:
         records = []
         for seq, body in rows:
             try:
@@ -174,7 +197,7 @@ class SqliteJournal:
                     f"{self._path}: record {seq} is not one that this version writes: {error}; "
                     "a newer rollback-guard wrote it, or something else did"
                 ) from error
-        return records, rows[-1][0] if len(rows) == CHUNK else until
+        return records
 
     def _query(self, sql: str, values: tuple[object, ...]) -> list[tuple[int, str]]:
         try:
