@@ -45,12 +45,13 @@ lint: install ## ruff, mypy --strict, import-linter
 bench: install ## measure speed and size; prints figures and never fails on them
 	@deploy/install/programs.sh prometheus prometheus-alertmanager
 	@deploy/install/programs.sh vmalert || echo "Going on without vmalert."
-	@for script in $$(grep -l __main__ tests/benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $$(grep -l __main__ tests/benchmarks/*.py); do echo "== $$script"; PYTHONPATH=tests $(BIN)/python $$script || exit 1; done
 
 .PHONY: docs
 docs: install ## write the generated pages and the JSON Schema anew
 	@mkdir -p docs/schema
 	@for page in $(GENERATED); do $(MAKE) $$page.new && mv $$page.new $$page || exit 1; done
+	@UPDATE_DOCS=1 $(BIN)/pytest -q tests/docs/test_config_docs.py >/dev/null || $(BIN)/pytest -q tests/docs/test_config_docs.py
 
 docs/metrics.md.new:
 	@$(BIN)/python -m rollback_guard.adapters.metrics.document > $@

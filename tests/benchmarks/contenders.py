@@ -53,7 +53,9 @@ def get(url: str, timeout_s: float = 10) -> str:
         return answer.read().decode()
 
 
-def wait_until(done: Callable[[], object], what: str, *, within_s: float = READY_WITHIN_S, every_s: float = 0.02) -> Any:
+def wait_until(
+    done: Callable[[], object], what: str, *, within_s: float = READY_WITHIN_S, every_s: float = 0.02
+) -> Any:
     """Return what `done` returns as soon as it is true."""
     deadline = time.monotonic() + within_s
     while not (found := done()):

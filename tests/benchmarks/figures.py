@@ -14,7 +14,10 @@ def show(title: str, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Non
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     print(f"\n{title}")
     for row in table:
-        first, *rest = (cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        first, *rest = (
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         print("  " + "  ".join((first, *rest)))
 
 
@@ -24,7 +27,9 @@ def goal(words: str, value: float | None, limit: float, *, at_least: bool = Fals
         print(f"  --  {words}: not measured")
         return
     met = value >= limit if at_least else value <= limit
-    print(f"  {'ok' if met else 'NO'}  {words}: {value:.3g}, aimed at {'at least' if at_least else 'at most'} {limit:g}")
+    print(
+        f"  {'ok' if met else 'NO'}  {words}: {value:.3g}, aimed at {'at least' if at_least else 'at most'} {limit:g}"
+    )
 
 
 def ratio(one: float | None, other: float | None) -> float | None:

@@ -272,6 +272,7 @@ class TestVerification:
         film = a_film(groups=groups, guards=[a_guard(rules=["g/a", "h/b"], stable_for=0)])
         film.show(slot(0), {"h/b": seen("b")}, group="h")
         film.show(slot(1), {"g/a": seen("b")})
+        film.show(slot(1) + timedelta(seconds=5), {"g/a": seen("p")})
         film.conclude(Outcome.SUCCEEDED, at=slot(1) + timedelta(seconds=10))
         film.show(slot(1) + timedelta(seconds=30), {"h/b": seen("p")}, group="h")
         assert film.incident().phase is IncidentPhase.VERIFYING

@@ -205,7 +205,7 @@ def test_pending_and_firing_slots_are_those_of_promtool(tmp_path, seed):
 def test_promtool_would_notice_a_difference(tmp_path, change):
     all_cases = [replace(case, number=number) for number, case in enumerate(cases(1)[:5])]
     told = engine_says(all_cases)
-    number, alert = next((number, sorted(alerts)[0]) for number, alerts in enumerate(told) if alerts)
+    number, alert = next((number, min(alerts)) for number, alerts in enumerate(told) if alerts)
     match change:
         case "later":
             told[number] -= {alert}

@@ -251,7 +251,7 @@ class TestEveryStory:
     @settings(max_examples=150)
     def test_decides_nothing_in_a_slot_of_the_past(self, story):
         policy, events = story
-        past = [event[:3] + (False,) if event[0] == "slot" else event for event in events]
+        past = [(*event[:3], False) if event[0] == "slot" else event for event in events]
         film, _ = tell((policy, past))
         assert film.of(Decided) == film.of(IncidentOpened) == []
 

@@ -87,7 +87,7 @@ class Life:
             clock=world.clock,
             telemetry=Tally(),
             context=lambda intent: {},
-            on_end=lambda ended: world.loop.conclude(ended),
+            on_end=self.conclude,
             jitter=lambda: 0.0,
         )
         for action in self.actions.values():
@@ -101,6 +101,9 @@ class Life:
         await runner.stop(timedelta(0))
         await asyncio.gather(living, ends, return_exceptions=True)
         return not reaper.is_dead.is_set() and living.result()
+
+    async def conclude(self, ended):
+        await self.world.loop.conclude(ended)
 
     async def live(self, reaper):
         journal = self.world.journal

@@ -32,6 +32,7 @@ class Bench:
         self.clock = clock or HastyClock()
         self.telemetry = Tally()
         self.ends = []
+        self.is_over = asyncio.Event()
         self.runner = Runner(
             clock=self.clock,
             telemetry=self.telemetry,
@@ -42,14 +43,14 @@ class Bench:
 
     async def _on_end(self, concluded):
         self.ends.append(concluded)
+        self.is_over.set()
 
     async def run(self, action, *, resumed=False):
         """Carry the intent out with this action; its end."""
         self.runner.use({"flag-off": action} if action else {})
         self.runner.start(INTENT, resumed=resumed)
         async with asyncio.timeout(10):
-            while self.runner.is_busy:
-                await asyncio.sleep(0)
+            await self.is_over.wait()
         (ended,) = self.ends
         return ended
 
@@ -161,7 +162,9 @@ async def test_a_goal_that_never_comes_is_a_failure_whatever_the_target_said(ben
         "never an answer and nobody can tell: people",
     ],
 )
-async def test_an_unknown_outcome_is_inspected(bench, target, script, sees, idempotent, outcome, attempts, effects):
+async def test_an_unknown_outcome_is_inspected(  # noqa: PLR0917  each is a column of the table
+    bench, target, script, sees, idempotent, outcome, attempts, effects
+):
     ended = await bench.run(ScriptedAction(target, script, sees=sees, idempotent=idempotent))
     assert ended.outcome is outcome
     assert attempts in {None, ended.attempts}
@@ -179,7 +182,7 @@ async def test_an_unknown_outcome_is_inspected(bench, target, script, sees, idem
     ],
     ids=["goal reached: finish", "not reached: execute", "cannot tell: people", "cannot tell but idempotent: execute"],
 )
-async def test_a_resumed_intent_is_swept_and_inspected_before_anything_is_done(
+async def test_a_resumed_intent_is_swept_and_inspected_before_anything_is_done(  # noqa: PLR0917  as above
     bench, target, reached, sees, idempotent, outcome, executed
 ):
     target.is_reached = reached

@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 from rollback_guard.config.fields import Flaw, LabelText, Text, refuse
 from rollback_guard.core import promql, template
 
+TEMPLATE_HINT = "It is a Go template with the functions that Prometheus has for alerts."
 VALUE_HINT = "Use it in an annotation: with it in a label every new value would be another alert."
 
 
@@ -28,7 +29,7 @@ def _sentence(hint: str) -> str:
 
 def _template(text: str) -> str:
     if "{{" in text:
-        flaws = tuple(Flaw("bad-template", message) for message in template.problems(text))
+        flaws = tuple(Flaw("bad-template", message, TEMPLATE_HINT) for message in template.problems(text))
         if flaws:
             raise refuse(*flaws)
     return text

@@ -12,7 +12,7 @@ LARGEST_FILE = 1_000_000
 DEEPEST = 32
 """Levels of nesting; a rule file has six."""
 
-MOST_NODES = 150_000
+MOST_NODES = 100_000
 """Keys and values of one file; a megabyte of ordinary rules has fewer."""
 
 KeyPath = tuple[str | int, ...]

@@ -54,7 +54,7 @@ def asked_for(page: str) -> Iterator[str]:
 
 
 def keys_table(model: type[BaseModel], *, nested: bool = False) -> str:
-    """Return the keys of a section as a Markdown table, with those of the sections below it where they are asked for."""
+    """Return the keys of a section as a Markdown table; nested, with those of the sections below it."""
     schema = model_schema(model)
     rows = _rows(schema, schema.get("definitions", {}), "", nested=nested)
     return "\n".join(["| key | value | default | meaning |", "|---|---|---|---|", *rows])
@@ -89,7 +89,7 @@ def _kind(key: Mapping[str, Any]) -> str:
         return "duration"
     match key.get("type"):
         case "array":
-            return f"list of {_kind(key['items'])}s"
+            return f"list of {_kind(key['items'])}"
         case "object":
             return "table"
         case "integer":

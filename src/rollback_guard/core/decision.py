@@ -187,6 +187,8 @@ def _verifying(it: Situation, incident: Incident) -> Iterator[Record]:
 
 def _watched(it: Situation, incident: Incident, watch: Verification) -> Iterator[Record]:
     """Record that the rules began to pass or stopped passing."""
+    if it.seen_until(incident.rules) < watch.since and it.slot < watch.until:
+        return  # the first evaluation after the step is still to come
     verdict = it.verdict(incident.rules, since=watch.since)
     passing_since = (watch.passing_since or it.seen_until(incident.rules)) if verdict is Verdict.PASS else None
     if verdict is not incident.verdict or passing_since != watch.passing_since:

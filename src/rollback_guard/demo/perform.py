@@ -103,7 +103,10 @@ def _closing(stage: Stage, last: IncidentSight, seconds: float) -> str:
 
 def _explain(stage: Stage, incident: IncidentSight) -> str:
     command = [sys.executable, "-m", "rollback_guard.cli", "explain", incident.id, "--url", stage.guard_url]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=EXPLAIN_WITHIN_S, check=False)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=EXPLAIN_WITHIN_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise DemoFailed(f"rollback-guard explain {incident.id} did not end") from error
     if ended.returncode:
         raise DemoFailed(f"rollback-guard explain {incident.id} ended with code {ended.returncode}: {ended.stderr}")
     return ended.stdout.rstrip()
