@@ -16,7 +16,7 @@ from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script does not get pytest's path
 
-from real_prometheus import RealPrometheus, free_port  # noqa: E402
+from real_prometheus import RealPrometheus, free_port
 
 READY_WITHIN_S = 120
 

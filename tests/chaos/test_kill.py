@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,10 +110,7 @@ def pause_until(it: World, moment: float) -> None:
     assert it.guard is not None
     try:
         code = it.guard.wait(moment)
-    except TimeoutError:
-        return
-    except Exception as still_running:  # noqa: BLE001  subprocess.TimeoutExpired is the normal case
-        assert type(still_running).__name__ == "TimeoutExpired"
+    except subprocess.TimeoutExpired:
         return
     raise AssertionError(f"ended by itself with {code}\n{it.log()}")
 

@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-TARGET = r'''
+TARGET = r"""
 import http.server, json, sys, threading
 effects, lock = [], threading.Lock()
 
@@ -47,9 +47,9 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Target)
 server.daemon_threads = True
 print(server.server_port, flush=True)
 server.serve_forever()
-'''
+"""
 
-ACT = r'''
+ACT = r"""
 import os, pathlib, signal, sys, time, urllib.request
 home, url, plan = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
@@ -85,9 +85,9 @@ effect()
 if plan == "after" and first_time():
     kill_guard()
     time.sleep(1)
-'''
+"""
 
-INSPECT = r'''
+INSPECT = r"""
 import json, os, pathlib, signal, sys, urllib.request
 home, url, plan = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 seen = json.load(urllib.request.urlopen(url + "/effects", timeout=10))
@@ -95,7 +95,7 @@ if plan == "inspection" and not (home / "inspected").exists():
     (home / "inspected").touch()
     os.kill(int((home / "pid").read_text()), signal.SIGKILL)
 sys.exit(0 if seen else 1)
-'''
+"""
 
 CONFIG = """
 [guard]

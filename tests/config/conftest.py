@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 
 class Http(BaseModel):
@@ -27,6 +27,13 @@ class Exec(BaseModel):
     command: list[str]
     retries: int = 0
     env: dict[str, str] = {}
+
+    @field_validator("command")
+    @classmethod
+    def _absolute(cls, command):
+        if command and command[0].startswith("~"):
+            raise ValueError("no shell expands this: write the whole path")
+        return command
 
 
 @pytest.fixture(scope="session")

@@ -196,11 +196,14 @@ EXPECTED: Mapping[str, tuple[str, str]] = {
 """What pydantic's types are called here, and what to do."""
 
 
+REFERENCE = "The reference says what may stand here."
+
+
 def _said(path: KeyPath, error: ErrorDetails) -> tuple[str, str]:
     name = next((f"{quoted(part)}: " for part in reversed(path) if isinstance(part, str)), "")
     if found := EXPECTED.get(error["type"]):
         return f"{name}expected {found[0]}, found {described(error['input'])}", found[1]
     if holds_secret(path):
-        return f"{name}this value is not valid", "See the reference for what may stand here."
-    message, _, hint = error["msg"].removeprefix("Value error, ").partition(": ")
-    return f"{name}{message[:1].lower()}{message[1:]}", f"{hint[:1].upper()}{hint[1:]}." if hint else ""
+        return f"{name}this value is not valid", REFERENCE
+    message, _, hint = error["msg"].removeprefix("Value error, ").partition(": write ")
+    return f"{name}{message[:1].lower()}{message[1:]}", f"Write {hint}." if hint else REFERENCE

@@ -12,7 +12,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     """Yield a problem for each second use of a name."""
     groups = [((it.spot.document.path, it.group.name), it.spot) for it in inventory.groups]
     yield from _twice("duplicate-group", "group", groups, "Rename one, or move its rules to the other.", "name")
-    rules = [((it.id,), it.spot) for group in inventory.groups for it in group.rules]
+    rules = [((it.group, it.id), it.spot) for group in inventory.groups for it in group.rules]
     hint = "Give them labels that differ, such as `severity`, or remove one."
     yield from _twice("duplicate-rule", "rule", rules, hint, "alert")
     probes = [((it.name,), it.spot) for it in inventory.probes]
