@@ -8,9 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rollback_guard.core import constant
 from rollback_guard.core.condition import Comparison, Operator, Ratio, split
-from rollback_guard.core.promql import PromqlError, parse
+from rollback_guard.core.promql import PromqlError, constant, parse
 
 RATIO = "sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollback_guard.core.go_format import sprintf
 from rollback_guard.core.regex import RegexError, compile_regex
 from rollback_guard.core.template import problems, render, syntax_problem, uses_value
+from rollback_guard.core.template.format import sprintf
 
 LABELS = {"instance": "web-1.eu.example.com:9090", "path": "/a b&c", "code": "500", "empty": "", "v": "x"}
 

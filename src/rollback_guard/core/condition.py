@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from rollback_guard.core import constant, promql
+from rollback_guard.core import promql
+from rollback_guard.core.promql import constant
+from rollback_guard.core.promql.source import Source
+from rollback_guard.core.promql.tokens import PromqlError
 from rollback_guard.core.ratio import Ratio, find_ratio
-from rollback_guard.core.source import Source
-from rollback_guard.core.tokens import PromqlError
 
 __all__ = ["HOLDS", "MIRRORED", "Comparison", "Condition", "Operator", "Ratio", "split"]
 

@@ -16,8 +16,9 @@ from promql_parser import (
     VectorSelector,
 )
 
-from rollback_guard.core import constant, promql
-from rollback_guard.core.source import Source
+from rollback_guard.core import promql
+from rollback_guard.core.promql import constant
+from rollback_guard.core.promql.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from rollback_guard.core.go_format import FormatError
 from rollback_guard.core.regex import RegexError
-from rollback_guard.core.template_functions import QUERYING, UNSUPPORTED
-from rollback_guard.core.template_lexer import TemplateError
-from rollback_guard.core.template_run import NAMES, Data, Rendering
-from rollback_guard.core.template_syntax import (
+from rollback_guard.core.template.format import FormatError
+from rollback_guard.core.template.functions import QUERYING, UNSUPPORTED
+from rollback_guard.core.template.interpreter import NAMES, Data, Rendering
+from rollback_guard.core.template.lexer import TemplateError
+from rollback_guard.core.template.syntax import (
     Action,
     Block,
     FunctionName,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rollback_guard.core.template_lexer import TemplateError, Token, cut, unquote
+from rollback_guard.core.template.lexer import TemplateError, Token, cut, unquote
 
 MAX_DEPTH = 40
 """Parentheses and blocks inside of each other."""

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
-from rollback_guard.core.go_format import format_value, sprint, sprintf, type_name
 from rollback_guard.core.regex import compile_regex
-from rollback_guard.core.template_lexer import TemplateError
+from rollback_guard.core.template.format import format_value, sprint, sprintf, type_name
+from rollback_guard.core.template.lexer import TemplateError
 from rollback_guard.core.units import parse_duration
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from rollback_guard.core.go_format import format_value, type_name
-from rollback_guard.core.template_functions import FUNCTIONS, QUERYING, UNSUPPORTED, Arguments, Function, is_true
-from rollback_guard.core.template_lexer import TemplateError
-from rollback_guard.core.template_syntax import (
+from rollback_guard.core.template.format import format_value, type_name
+from rollback_guard.core.template.functions import FUNCTIONS, QUERYING, UNSUPPORTED, Arguments, Function, is_true
+from rollback_guard.core.template.lexer import TemplateError
+from rollback_guard.core.template.syntax import (
     Action,
     Block,
     FunctionName,

@@ -15,8 +15,8 @@ from typing import Literal
 import promql_parser
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, ParenExpr, SubqueryExpr, VectorSelector
 
-from rollback_guard.core.native import parse_native
-from rollback_guard.core.tokens import PromqlError, Token, join, scan
+from rollback_guard.core.promql.native import parse_native
+from rollback_guard.core.promql.tokens import PromqlError, Token, join, scan
 from rollback_guard.core.units import LONGEST_MS
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import replace
 import promql_parser
 from promql_parser import Expr
 
-from rollback_guard.core.tokens import Kind, PromqlError, Token, join
+from rollback_guard.core.promql.tokens import Kind, PromqlError, Token, join
 
 
 def parse_native(tokens: Sequence[Token], *, end: int | None = None) -> Expr:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from promql_parser import BinaryExpr, Expr, ParenExpr, UnaryExpr
 
 from rollback_guard.core.promql import parse_tokens
-from rollback_guard.core.tokens import Kind, Token, is_operator, join, scan
+from rollback_guard.core.promql.tokens import Kind, Token, is_operator, join, scan
 
 _MATCHING = frozenset({"on", "ignoring", "group_left", "group_right", "bool", "fill", "fill_left", "fill_right"})
 """Words between an operator and its right side; most of them with a parenthesis."""
