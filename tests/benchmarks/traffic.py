@@ -16,14 +16,14 @@ METRIC = "http_requests_total"
 
 
 class Traffic:
-    """Services with two instances each, and beside them a gauge that can be set.
+    """Services with two instances each, and beside them gauges that can be set.
 
     Attributes:
-        level: Value of the gauge `shop_level`.
+        levels: Values of the gauge `shop_level` by its label `seen_by`.
     """
 
     def __init__(self, services: int, *, paths: int = 1) -> None:
-        self.level = 0.0
+        self.levels = {"guard": 0.0, "peers": 0.0}
         self._labels = [
             (f'{METRIC}{{service="s{service}",path="/{path}",instance="{instance}",code="{code}"}}', part)
             for service in range(services)
@@ -67,7 +67,8 @@ class Traffic:
         for labels, part in self._labels:
             yield f"{labels} {requests * part:.3f}"
         yield "# TYPE shop_level gauge"
-        yield f"shop_level {self.level}"
+        for name, level in self.levels.items():
+            yield f'shop_level{{seen_by="{name}"}} {level}'
 
 
 def error_ratio(service: int, path: int = 0) -> str:

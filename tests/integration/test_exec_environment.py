@@ -188,7 +188,7 @@ async def test_a_script_without_interpreter_says_what_it_lacks(tmp_path):
 
 
 async def test_a_working_directory_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(PermanentError, match="working directory .*/gone"):
+    with pytest.raises(PermanentError, match=r"working directory .*/gone"):
         await action(tmp_path, ["true"], cwd="gone").execute(CALL)
 
 
