@@ -152,6 +152,7 @@ class Daemon:
             telemetry=self._metrics,
             context=self._context,
             on_end=self._loop.conclude,
+            is_wanted=self._loop.is_wanted,
         )
         self._ticker = SlotTicker(self._loop.tick, self._clock, self._loop.set_clock)
         self._seen: tuple[State, timedelta, Snapshot] | None = None
@@ -166,9 +167,10 @@ class Daemon:
         running.add_signal_handler(signal.SIGHUP, self._reload_soon)
         await server.start()
         try:
-            self._runner.use(self._parts.actions)
-            await self._loop.begin(self._runner)
-            self._ticker.start(self._loop.policy.groups.values())
+            async with self._reloading:  # what the journal tells must be known before anything ticks
+                self._runner.use(self._parts.actions)
+                await self._loop.begin(self._runner)
+                self._ticker.start(self._loop.policy.groups.values())
             log.info(
                 "started", listen=self._setup.listen, rules=len(self._loop.policy.rules), journal=str(self._setup.state)
             )
@@ -180,6 +182,7 @@ class Daemon:
     async def _stop(self) -> None:
         log.info("stopping")
         self._ticker.stop()
+        self._loop.stop()
         left = await self._runner.stop(self._setup.settings.guard.stop_timeout)
         if left:
             log.warning("actions_interrupted", intents=left)

@@ -276,7 +276,7 @@ class Telemetry(Protocol):
         """One request to a source ended: ``ok`` or the word of `Unknown` that it became."""
         ...
 
-    def evaluated(self, group: str, seconds: float, missed: int) -> None:
+    def evaluated(self, group: str, seconds: float) -> None:
         """One evaluation of a group ended, reading included."""
         ...
 

@@ -87,3 +87,20 @@ def redact(text: str) -> str:
         if value in text:
             text = text.replace(value, MASK)
     return text
+
+
+def redact_piece(text: str, *, begins_cut: bool = False, ends_cut: bool = False) -> str:
+    """Mask secrets in a piece of a longer text, and leave out what may be half of one at an end that was cut off."""
+    text = redact(text)
+    for value in _revealed:
+        if ends_cut:
+            text = text[: len(text) - _overlap(text, value)]
+        if begins_cut:
+            text = text[_overlap(value, text) :]
+    return text
+
+
+def _overlap(left: str, right: str) -> int:
+    """Return how many characters at the end of the one are a beginning of the other, but not the whole of it."""
+    longest = min(len(left), len(right))
+    return next((size for size in range(longest, 0, -1) if left.endswith(right[:size])), 0)

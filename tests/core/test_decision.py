@@ -327,14 +327,14 @@ class TestOutcomes:
         play(film, "p", first=1)
         film.conclude(Outcome.FAILED, at=slot(1) + timedelta(seconds=5))
         play(film, "pp", first=2)
-        assert film.conclusions() == ["act/breach", "recovered/verified"]
+        assert film.conclusions() == ["act/breach", "recovered/by_itself"]
 
     @pytest.mark.parametrize(
         ("script", "expected"),
         [
             ("b", "act/action_failed"),
             ("pb", "act/action_failed"),
-            ("ppp", "recovered/verified"),
+            ("ppp", "recovered/by_itself"),
             ("u" * 9, "hand_over/cannot_tell"),
         ],
     )

@@ -88,6 +88,7 @@ class Life:
             telemetry=Tally(),
             context=lambda intent: {},
             on_end=self.conclude,
+            is_wanted=self.is_wanted,
             jitter=lambda: 0.0,
         )
         for action in self.actions.values():
@@ -104,6 +105,9 @@ class Life:
 
     async def conclude(self, ended):
         await self.world.loop.conclude(ended)
+
+    async def is_wanted(self, intent):
+        return await self.world.loop.is_wanted(intent)
 
     async def live(self, reaper):
         journal = self.world.journal

@@ -85,6 +85,17 @@ class TestAnIntent:
         await world.loop.end()
         assert (await world.records())[-1] == Stopped(at=world.clock.now(), open_intents=(world.doer.intents[0].key,))
 
+    async def test_is_not_made_by_a_reading_that_comes_when_the_guard_is_about_to_end(self):
+        world = await World(policy_for(BREACHES), letters(BREACHES)).start()
+        await world.run(0, 1)
+        world.source.gate.clear()
+        reading = await in_background(world.tick(1))
+        world.loop.stop()
+        world.source.gate.set()
+        await reading
+        assert world.doer.intents == []
+        assert world.group.slot == slot(0)
+
     async def test_whose_outcome_cannot_be_written_is_tried_until_it_can(self):
         world = await World(policy_for(BREACHES), letters(BREACHES)).start()
         await world.run(0, 2)
@@ -97,6 +108,48 @@ class TestAnIntent:
         await world.clock.advance(timedelta(seconds=1))
         assert concluding.done()
         assert len(await world.records(Concluded)) == 1
+
+
+class TestAnIntentThatWasLeftOpen:
+    """By another process, maybe long ago: people may have acted since."""
+
+    async def left_open(self, script, *, away=0, **changes):
+        world = await World(policy_for(script), letters(script)).start()
+        await world.run(0, 2)
+        world.policy = policy_for(script, **changes)
+        world.clock.jump_to(slot(1 + away) + AFTER_SLOT)
+        await world.start()
+        return world
+
+    async def is_wanted(self, world):
+        return await in_background(world.loop.is_wanted(world.doer.resumed[0]))
+
+    async def test_is_wanted_at_once_while_the_evidence_is_new(self):
+        wanted = await self.is_wanted(await self.left_open(BREACHES))
+        assert wanted.result() is True
+
+    @pytest.mark.parametrize(("script", "expected"), [(BREACHES, True), ({"a": "pbpppppppppppppppppppp"}, False)])
+    async def test_is_wanted_after_a_long_absence_if_its_rules_breach_now(self, script, expected):
+        world = await self.left_open(script, away=10)
+        wanted = await self.is_wanted(world)
+        assert not wanted.done()
+        await world.loop.tick("g")
+        await world.clock.advance(timedelta(seconds=1))
+        assert wanted.result() is expected
+
+    async def test_is_not_wanted_while_nothing_is_known_for_as_long_as_its_step_would_have_had(self):
+        world = await self.left_open({"a": "pb" + "u" * 100}, away=10)
+        wanted = await self.is_wanted(world)
+        await world.loop.tick("g")
+        await world.clock.advance(minutes(2))
+        assert not wanted.done()
+        await world.clock.advance(minutes(1))
+        assert wanted.result() is False
+
+    @pytest.mark.parametrize("changes", [{"mode": Mode.DRY_RUN}, {"guards": []}])
+    async def test_is_not_wanted_in_a_dry_run_or_without_its_guard(self, changes):
+        wanted = await self.is_wanted(await self.left_open(BREACHES, **changes))
+        assert wanted.result() is False
 
 
 class TestABrokenJournal:

@@ -33,17 +33,23 @@ class Bench:
         self.telemetry = Tally()
         self.ends = []
         self.is_over = asyncio.Event()
+        self.wanted = True
         self.runner = Runner(
             clock=self.clock,
             telemetry=self.telemetry,
             context=lambda intent: {"guard": intent.guard},
             on_end=self._on_end,
+            is_wanted=self._is_wanted,
             jitter=lambda: jitter,
         )
 
     async def _on_end(self, concluded):
         self.ends.append(concluded)
         self.is_over.set()
+
+    async def _is_wanted(self, intent):
+        await self.clock.sleep(timedelta(hours=1))
+        return self.wanted
 
     async def run(self, action, *, resumed=False):
         """Carry the intent out with this action; its end."""
@@ -191,6 +197,32 @@ async def test_a_resumed_intent_is_swept_and_inspected_before_anything_is_done( 
     assert ended.outcome is outcome
     assert action.did[:2] == ["sweep", "inspect"]
     assert action.did.count("execute") == target.effects[INTENT.key] == executed
+
+
+@pytest.mark.parametrize(
+    ("reached", "sees", "idempotent", "outcome"),
+    [
+        (True, [], False, Outcome.SUCCEEDED),
+        (False, [], True, Outcome.FAILED),
+        (False, [CAN_NOT_TELL], True, Outcome.UNKNOWN),
+    ],
+    ids=["goal reached: finish", "not reached: it did not happen", "cannot tell: people"],
+)
+async def test_a_resumed_intent_that_nothing_calls_for_any_more_is_not_executed(  # noqa: PLR0917  as above
+    bench, target, reached, sees, idempotent, outcome
+):
+    target.is_reached = reached
+    bench.wanted = False
+    action = ScriptedAction(target, sees=sees, idempotent=idempotent)
+    ended = await bench.run(action, resumed=True)
+    assert ended.outcome is outcome
+    assert action.calls == []
+
+
+async def test_the_time_of_a_resumed_intent_begins_when_it_is_known_to_be_wanted(bench, target):
+    action = ScriptedAction(target, [BUSY])
+    ended = await bench.run(action, resumed=True)
+    assert (ended.outcome, ended.attempts) == (Outcome.SUCCEEDED, 2)
 
 
 @pytest.mark.parametrize(("resumed", "outcome"), [(False, Outcome.FAILED), (True, Outcome.UNKNOWN)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from chaos.world import free_port, wait_for
 from real_prometheus import RealPrometheus
+from rollback_guard import app
 
 CONFIG = """
 [guard]
@@ -145,6 +147,33 @@ def test_a_broken_configuration_is_refused_and_the_old_one_stays_in_force(tmp_pa
         successful = "rollback_guard_config_last_reload_successful"
         wait_for(lambda: guard.metric(successful) == 1, "the metric, which is a second old at most", log=guard.log)
         assert guard.stop() == 0
+
+
+async def test_a_reload_during_the_start_waits_until_the_journal_is_known(tmp_path, monkeypatch):
+    """Else it would tick, and act, before it knows what it did already."""
+    Daemon(tmp_path, "http://127.0.0.1:9")
+    path = tmp_path / "guard.toml"
+    _, setup = app.load_setup(path, app.Overrides())
+    daemon = app.Daemon(path, app.Overrides(), setup)
+    reads, may_read = asyncio.Event(), asyncio.Event()
+    read = daemon._journal.read
+
+    async def read_slowly():
+        reads.set()
+        await may_read.wait()
+        return await read()
+
+    monkeypatch.setattr(daemon._journal, "read", read_slowly)
+    running = asyncio.create_task(daemon.run())
+    await reads.wait()
+    reloading = asyncio.create_task(daemon.reload())
+    done, _ = await asyncio.wait({reloading}, timeout=1)
+    assert not done
+    assert daemon._ticker._rhythms == {}
+    may_read.set()
+    assert (await reloading).successful
+    daemon._stopping.set()
+    await running
 
 
 @pytest.mark.promise(18)

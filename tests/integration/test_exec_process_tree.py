@@ -15,7 +15,7 @@ import pytest
 from rollback_guard.adapters.actions import registry, tree
 from rollback_guard.ports import Call, Goal, PermanentError, UnknownOutcome
 
-CALL = Call(key="tree-4711", context={"guard": {"name": "checkout"}})
+CALL = Call(key=f"tree-{os.getpid()}", context={"guard": {"name": "checkout"}})
 
 STUBBORN = """\
 import os, signal, sys, time

@@ -330,7 +330,7 @@ async def test_blindness_says_on_what_and_since_when_and_idleness_is_none(world)
 
 async def test_the_series_of_a_rule_group_guard_and_action_go_with_them(world):
     it = world()
-    it.metrics.evaluated("shop", 0.1, 0)
+    it.metrics.evaluated("shop", 0.1)
     it.metrics.attempted("rollback", "succeeded", 1.0)
     it.metrics.observe([decided(records.Decision.ACT, records.Reason.BREACH), concluded("k", AT)])
     before = await it.scrape()
@@ -354,7 +354,7 @@ async def test_names_that_come_and_go_leave_nothing_behind(world):
             groups=(replace(GROUP, id=f"group-{number}", source=f"source-{number}"),),
             guards=(replace(GUARD, name=f"guard-{number}", playbook=(f"action-{number}",)),),
         )
-        it.metrics.evaluated(f"group-{number}", 0.1, 0)
+        it.metrics.evaluated(f"group-{number}", 0.1)
         it.metrics.queried(f"source-{number}", "ok", 0.1)
         it.metrics.observe(
             [
@@ -508,7 +508,7 @@ async def test_the_edges_are_counted(world):
     it = world()
     it.metrics.queried("prometheus", "ok", 0.1)
     it.metrics.queried("prometheus", "timeout", 5.0)
-    it.metrics.evaluated("shop", 0.2, 7)
+    it.metrics.evaluated("shop", 0.2)
     it.metrics.attempted("rollback", "transient", 3.0)
     it.metrics.inspected("rollback", Goal.CANNOT_TELL)
     it.metrics.journal_failed("full")

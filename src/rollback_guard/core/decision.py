@@ -19,7 +19,7 @@ from typing import assert_never
 
 from rollback_guard.core.brakes import brake
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.model import BlindPolicy, Policy, Severity, Verdict
+from rollback_guard.core.model import BlindPolicy, Mode, Policy, Severity, Verdict
 from rollback_guard.core.records import (
     Concluded,
     Decided,
@@ -98,6 +98,10 @@ def _blind_for_too_long(it: Situation, rules: Iterable[str]) -> bool:
     return bool(since) and it.slot - min(since) >= it.guard.blind.after
 
 
+def _acts_blindly(it: Situation, rules: Iterable[str]) -> bool:
+    return it.guard.blind.do is BlindPolicy.ACT and _blind_for_too_long(it, rules)
+
+
 def _breached_at(it: Situation, rules: Iterable[str]) -> Iterator[datetime]:
     return (alert.active_at for rule in rules for alert in it.alerts(rule))
 
@@ -135,7 +139,7 @@ def _holding(it: Situation, incident: Incident) -> Iterator[Record]:
     if it.is_quiet(incident.rules):
         yield from _end(it, incident, Decision.RECOVERED, Reason.BY_ITSELF)
         return
-    acts_blindly = it.guard.blind.do is BlindPolicy.ACT and _blind_for_too_long(it, incident.rules)
+    acts_blindly = _acts_blindly(it, incident.rules)
     breaches = any(it.fires_now(rule) for rule in incident.rules)
     if not breaches and not acts_blindly:
         if it.verdict(incident.rules) is Verdict.UNKNOWN:
@@ -178,7 +182,8 @@ def _verifying(it: Situation, incident: Incident) -> Iterator[Record]:
     stable_for = incident.intents[-1].stable_for
     if watch.passing_since is not None:
         if it.seen_until(incident.rules) - watch.passing_since >= stable_for:
-            yield from _end(it, incident, Decision.RECOVERED, Reason.VERIFIED)
+            helped = any(intent.outcome is Outcome.SUCCEEDED for intent in incident.intents)
+            yield from _end(it, incident, Decision.RECOVERED, Reason.VERIFIED if helped else Reason.BY_ITSELF)
     elif incident.intents[-1].outcome is Outcome.FAILED and it.breaches_now(incident.rules):
         yield from _climb(it, incident, Reason.ACTION_FAILED)
     elif it.slot >= watch.until:
@@ -301,6 +306,23 @@ def conclude(policy: Policy, state: State, ended: Concluded) -> tuple[Record, ..
             return (ended, *_climb(it, incident, Reason.ACTION_FAILED))
         case _:
             assert_never(ended.outcome)
+
+
+def is_wanted(policy: Policy, state: State, intent: Intended, *, now: datetime) -> bool | None:
+    """Say whether an action that an earlier process left open is to be run now; ``None`` while that is not known.
+
+    Its evidence is of that time, and people may have acted since: like any other it is run on what holds at present,
+    and not at all in a dry run.
+    """
+    guard = policy.guards.get(intent.guard)
+    if guard is None or policy.mode is Mode.DRY_RUN:
+        return False
+    rules = state.incidents[intent.incident].rules
+    it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
+    current = [rule for rule in rules if it.is_current(rule)]
+    if it.breaches_now(current) or _acts_blindly(it, current):
+        return True
+    return False if len(current) == len(rules) and it.verdict(rules) is Verdict.PASS else None
 
 
 def release(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]:

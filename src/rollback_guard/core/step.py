@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rollback_guard.core.decision import conclude, decide, release, watch
+from rollback_guard.core.decision import conclude, decide, is_wanted, release, watch
 from rollback_guard.core.evaluation import evaluate
 from rollback_guard.core.fold import fold, fold_all
 from rollback_guard.core.judgement import Judgement
@@ -20,7 +20,18 @@ from rollback_guard.core.records import ClockStepped, Configured, Evaluated, Rec
 from rollback_guard.core.situation import Situation
 from rollback_guard.core.state import IncidentPhase, State
 
-__all__ = ["Step", "begin", "conclude", "configure", "expected", "is_worth_writing", "rewind", "set_clock", "step"]
+__all__ = [
+    "Step",
+    "begin",
+    "conclude",
+    "configure",
+    "expected",
+    "is_wanted",
+    "is_worth_writing",
+    "rewind",
+    "set_clock",
+    "step",
+]
 
 UNDER_WAY = frozenset({IncidentPhase.ACTING, IncidentPhase.VERIFYING})
 

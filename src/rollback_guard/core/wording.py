@@ -123,7 +123,7 @@ def why(reason: Reason) -> str:
         case Reason.VERIFIED:
             return "after the action the rules have passed for as long as was asked"
         case Reason.BY_ITSELF:
-            return "the rules pass again without any action of the guard"
+            return "the rules pass again, and no action of the guard brought that about"
         case Reason.PLAYBOOK_EXHAUSTED:
             return "the playbook has no step left and the rules still breach"
         case Reason.CANNOT_TELL:

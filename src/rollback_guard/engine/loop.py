@@ -35,6 +35,9 @@ SLOTS_WRITTEN_EVERY = timedelta(minutes=1)
 
 JOURNAL_RETRIED_EVERY = timedelta(seconds=1)
 
+EVIDENCE_AWAITED_EVERY = timedelta(seconds=1)
+"""How often an intent that was left open looks whether it is known by now what its rules say."""
+
 DECISIONS_SHOWN = 200
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
@@ -105,6 +108,7 @@ class Loop:
         self._reading: set[str] = set()
         self._writing = asyncio.Lock()
         self._doer: Doer | None = None
+        self._is_ending = False
 
     async def begin(self, doer: Doer) -> None:
         """Fold the journal, write down the start, and take up the intents that were left open."""
@@ -179,19 +183,19 @@ class Loop:
 
     def _finish(self, group: Group, began: timedelta) -> None:
         took = (self._clock.elapsed() - began).total_seconds()
-        known = self.state.groups.get(group.id)
         self.pulses[group.id] = Pulse(evaluated_at=self._clock.now(), duration_s=took)
         self.beat = self._clock.elapsed()
-        self._telemetry.evaluated(group.id, took, known.missed if known else 0)
+        self._telemetry.evaluated(group.id, took)
 
     async def _evaluate(self, reading: Reading, ruled: Ruled, *, present: bool) -> bool:
         """Take one step, unless the reading answers questions that are no longer asked: then its slot is read anew.
 
-        A reload may have changed what a rule measures, and a set clock which slot this is.
+        A reload may have changed what a rule measures, and a set clock which slot this is; a guard that is about to
+        end leaves the slot to the next one.
         """
         async with self._writing:
             group = self.policy.groups.get(reading.group)
-            if group is None or (group, self.clock_steps) != ruled:
+            if self._is_ending or group is None or (group, self.clock_steps) != ruled:
                 log.info("reading_dropped", group=reading.group, slot=reading.slot)
                 return False
             now = self._clock.now()
@@ -211,6 +215,19 @@ class Loop:
                     return
             await self._clock.sleep(JOURNAL_RETRIED_EVERY)
 
+    async def is_wanted(self, intent: Intended) -> bool:
+        """Wait until it is known what the rules of an intent say now; whether its action is still to be run.
+
+        Where that does not become known in the time that the step's verification would have had, it is not.
+        """
+        until = self._clock.elapsed() + intent.within
+        while self._clock.elapsed() < until:
+            wanted = core.is_wanted(self.policy, self.state, intent, now=self._clock.now())
+            if wanted is not None:
+                return wanted
+            await self._clock.sleep(EVIDENCE_AWAITED_EVERY)
+        return False
+
     async def configure(self, policy: Policy, sources: Mapping[str, Source]) -> None:
         """Put another policy in force, between two evaluations."""
         async with self._writing:
@@ -227,6 +244,10 @@ class Loop:
             self._written.clear()
             log.warning("clock_stepped", by_s=by.total_seconds())
             await self._note(core.set_clock(self.state, by=by, now=self._clock.now()))
+
+    def stop(self) -> None:
+        """Decide nothing from now on: what is still being read is dropped."""
+        self._is_ending = True
 
     async def end(self) -> None:
         """Write down the end, and which intents are left open for the next start."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -38,7 +38,16 @@ class Ended:
 
 
 class Runner:
-    """Run at most one task per intent, and hand each outcome to `on_end`."""
+    """Run at most one task per intent, and hand each outcome to `on_end`.
+
+    Args:
+        clock: For waits and time limits.
+        telemetry: Hears of attempts and inspections.
+        context: What an action may know about its intent.
+        on_end: Gets how each intent ended.
+        is_wanted: Whether a resumed intent whose goal is not reached is still to be run; may take its time.
+        jitter: Between 0 and 1, anew for each delay.
+    """
 
     def __init__(
         self,
@@ -47,12 +56,14 @@ class Runner:
         telemetry: Telemetry,
         context: Callable[[Intended], Mapping[str, Any]],
         on_end: Callable[[Concluded], Coroutine[Any, Any, None]],
+        is_wanted: Callable[[Intended], Awaitable[bool]],
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._telemetry = telemetry
         self._context = context
         self._on_end = on_end
+        self._is_wanted = is_wanted
         self._jitter = jitter
         self._actions: Mapping[str, Action] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -121,7 +132,7 @@ class Runner:
             telemetry=self._telemetry,
             jitter=self._jitter,
         )
-        return await (attempts.resume() if resumed else attempts.run())
+        return await (attempts.resume(lambda: self._is_wanted(intent)) if resumed else attempts.run())
 
 
 class _Attempts:
@@ -147,10 +158,10 @@ class _Attempts:
         self._made = 0
         self._in_doubt = False
 
-    async def resume(self) -> Ended:
+    async def resume(self, is_wanted: Callable[[], Awaitable[bool]]) -> Ended:
         """Take up an intent whose effect may or may not have happened before a crash."""
         await self._action.sweep(self._call)
-        return await self._settle("the daemon ended before the outcome was known")
+        return await self._settle("the daemon ended before the outcome was known", is_wanted)
 
     async def run(self) -> Ended:
         """Execute until it is done, fails for good or time is up."""
@@ -189,14 +200,18 @@ class _Attempts:
             took = self._clock.elapsed() - began
             self._telemetry.attempted(self._name, result, took.total_seconds())
 
-    async def _settle(self, why: str) -> Ended:
-        """Find out what became of an effect that nobody saw end."""
+    async def _settle(self, why: str, is_wanted: Callable[[], Awaitable[bool]] | None = None) -> Ended:
+        """Find out what became of an effect that nobody saw end, and try again where it did not happen."""
         goal, seen = await self._inspect()
         if goal is Goal.REACHED:
             return Ended(Outcome.SUCCEEDED, f"{why}; inspected: {seen}", self._made)
         self._in_doubt = goal is Goal.CANNOT_TELL
         if self._in_doubt and not self._action.idempotent:
             return self._failed(f"{why}; inspected: {seen}")
+        if is_wanted is not None:
+            if not await is_wanted():
+                return self._failed(f"{why}; inspected: {seen}; not repeated, for nothing calls for it now")
+            self._until = self._clock.elapsed() + self._action.timeout
         delay = self._backoff() if self._made else timedelta(0)
         if self._made and self._left() <= delay:
             return self._failed(f"{why}; inspected: {seen} (no time left to try again)")

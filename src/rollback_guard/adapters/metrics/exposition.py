@@ -108,7 +108,7 @@ class Metrics:
         self._count(table.SOURCE_REQUESTS, source, result)
         self._time(table.SOURCE_DURATION, seconds, source)
 
-    def evaluated(self, group: str, seconds: float, missed: int) -> None:
+    def evaluated(self, group: str, seconds: float) -> None:
         """Count and time one evaluation of a group; what it missed stands in the journal and comes by the snapshot."""
         self._count(table.GROUP_EVALUATIONS, group)
         self._time(table.EVALUATION_DURATION, seconds)
