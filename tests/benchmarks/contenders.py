@@ -135,9 +135,14 @@ class Running:
 
 def total(text: str, metric: str, **labels: str) -> float:
     """Return the sum over the samples of a metric that carry these labels."""
+    return sum(values(text, metric, **labels))
+
+
+def values(text: str, metric: str, **labels: str) -> list[float]:
+    """Return the samples of a metric that carry these labels."""
     wanted = [f'{name}="{value}"' for name, value in labels.items()]
     lines = re.findall(rf"^{re.escape(metric)}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
-    return sum(float(value) for found, value in lines if all(each in found for each in wanted))
+    return [float(value) for found, value in lines if all(each in found for each in wanted)]
 
 
 class Guard(Running):

@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from loopback import free_port
 
 TARGET = r"""
 import http.server, json, sys, threading
@@ -129,12 +130,6 @@ guards:
       - action: mend
         verify: {{within: 10s, stable_for: 1s}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
 
 
 def wait_for(

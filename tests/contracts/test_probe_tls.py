@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from probing import look, not_made, spec_of, value_of
-from rollback_guard.adapters.probe.trust import Trust
+from rollback_guard.wire import Trust
 from targets import answer, drips, says, silent, target
 
 SOON = timedelta(days=10)
@@ -95,9 +95,9 @@ async def test_without_its_ca_file_a_probe_is_not_made(tmp_path, authority, cont
 
 async def test_a_ca_file_that_was_renewed_is_read_again(authority, tmp_path):
     path = tmp_path / "ca.pem"
-    trust = Trust()
-    first = trust.context(str(path))
-    assert trust.context(str(path)) is first
+    trust = Trust(path)
+    first = trust.context()
+    assert trust.context() is first
     renewed = path.read_bytes() + b"\n"
     path.write_bytes(renewed)
-    assert trust.context(str(path)) is not first
+    assert trust.context() is not first

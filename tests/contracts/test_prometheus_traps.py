@@ -13,7 +13,7 @@ import pytest
 
 from contracts.asking import MARGIN, SLOT, TIMEOUT, Counts, group, read, rule, source
 from contracts.prometheus_server import FaultyServer, Talk, error, healthy, lost_syn, vector
-from real_prometheus import free_port
+from loopback import free_port
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.prometheus.client import Client
 from rollback_guard.adapters.prometheus.grid import Grid

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.world import free_port, wait_for
+from chaos.world import wait_for
+from loopback import free_port
 from real_prometheus import RealPrometheus
 from rollback_guard import app
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.world import free_port, wait_for
+from chaos.world import wait_for
+from loopback import free_port
 
 CANARIES = {
     "bearer": "canary-bearer-4f1d9a",

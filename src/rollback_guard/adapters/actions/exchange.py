@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from ssl import SSLContext
 
-import httpcore
 import httpx
 
 from rollback_guard.adapters.actions.output import excerpt, presentable
-from rollback_guard.adapters.actions.wire import RefusedAddress, UntrustedPeer, Wire
 from rollback_guard.ports import GuardError, PermanentError, TransientError, UnknownOutcome
+from rollback_guard.wire import Network, RefusedAddressError, certificate_problem, fresh_client
 
 BODY_BYTES = 1024 * 1024
 """More of an answer is not read."""
@@ -56,7 +55,7 @@ class Answer:
         return f"{line}: {said}" if said else line
 
 
-async def exchange(message: Message, wire: Wire, trust: SSLContext) -> Answer:
+async def exchange(message: Message, network: Network, trust: SSLContext) -> Answer:
     """Send a request and return the answer, whatever its status.
 
     Raises:
@@ -65,45 +64,45 @@ async def exchange(message: Message, wire: Wire, trust: SSLContext) -> Answer:
         UnknownOutcome: Something was sent and no whole answer came back.
     """
     try:
-        return await _talk(message, wire, trust)
-    except (RefusedAddress, UntrustedPeer) as error:
+        return await _talk(message, network, trust)
+    except RefusedAddressError as error:
         failure: GuardError = PermanentError(f"not sent: {error}")
-    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol):
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL):
         # Their words repeat the header or URL in question, with its secrets.
         failure = PermanentError("not sent: the request would not be valid HTTP")
-    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-        failure = _failed(error, sent=wire.sent)
+    except (httpx.TransportError, OSError) as error:
+        failure = _failed(error, sent=network.sent)
     # Raised out here, so that the exception below, which may quote the request, is not chained to it.
     raise failure
 
 
-async def _talk(message: Message, wire: Wire, trust: SSLContext) -> Answer:
-    url = message.url
-    async with (
-        httpcore.AsyncConnectionPool(ssl_context=trust, max_connections=1, network_backend=wire) as pool,
-        pool.stream(
-            message.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=[(name.encode("ascii"), value.encode()) for name, value in message.headers],
-            content=message.content,
-        ) as response,
-    ):
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-        # Decoding could turn a few bytes into any amount of memory, so what was not asked for is not decoded.
-        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            return Answer(
-                status=response.status, headers=headers, unread="it is encoded, though that was not asked for"
-            )
-        body = bytearray()
-        async for chunk in response.aiter_stream():
-            body += chunk
-            if len(body) > BODY_BYTES:
-                return Answer(status=response.status, headers=headers, unread=f"it is longer than {BODY_BYTES} bytes")
-        return Answer(status=response.status, headers=headers, body=body.decode("utf-8", "replace"))
+async def _talk(message: Message, network: Network, trust: SSLContext) -> Answer:
+    async with fresh_client(network, trust) as client:
+        request = httpx.Request(message.method, message.url, headers=list(message.headers), content=message.content)
+        response = await client.send(request, stream=True)
+        try:
+            return await _read(response)
+        finally:
+            await response.aclose()
+
+
+async def _read(response: httpx.Response) -> Answer:
+    status, headers = response.status_code, dict(response.headers)
+    # Decoding could turn a few bytes into any amount of memory, so what was not asked for is not decoded.
+    if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        return Answer(status=status, headers=headers, unread="it is encoded, though that was not asked for")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            return Answer(status=status, headers=headers, unread=f"it is longer than {BODY_BYTES} bytes")
+    return Answer(status=status, headers=headers, body=body.decode("utf-8", "replace"))
 
 
 def _failed(error: Exception, *, sent: bool) -> GuardError:
-    slow = isinstance(error, httpcore.TimeoutException)
+    if (untrusted := certificate_problem(error)) is not None:
+        return PermanentError(f"not sent: {untrusted}")
+    slow = isinstance(error, httpx.TimeoutException)
     reason = excerpt(presentable(str(error))) or ("the time is over" if slow else type(error).__name__)
     if sent:
         return UnknownOutcome(f"sent, but no whole answer: {reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from ssl import SSLContext
 from typing import Annotated, Literal, Self
 
 import structlog
@@ -14,8 +15,6 @@ from rollback_guard.adapters.actions.exchange import Answer, exchange
 from rollback_guard.adapters.actions.expectation import Expect, Expectation, Finding, Match
 from rollback_guard.adapters.actions.request import HeaderName, Method, Payload, Request, Url
 from rollback_guard.adapters.actions.setting import Duration, Header
-from rollback_guard.adapters.actions.trust import Trust
-from rollback_guard.adapters.actions.wire import Wire
 from rollback_guard.ports import (
     Call,
     Clock,
@@ -26,6 +25,7 @@ from rollback_guard.ports import (
     TransientError,
     UnknownOutcome,
 )
+from rollback_guard.wire import Deadline, Network, Resolver, Trust
 
 log = structlog.get_logger(__name__)
 
@@ -102,9 +102,15 @@ class Http:
         self._request = Request(settings.method, settings.url, settings.headers, settings)
         self._expectation = Expectation(settings.expect)
         self._inspection = _inspection(settings, settings.inspect) if settings.inspect else None
-        self._trust = Trust(directory, ca=settings.ca_file, cert=settings.cert_file, key=settings.key_file)
-        if problem := self._trust.problem():
-            log.warning("tls_files_unusable", action=name, problem=problem)
+        self._resolver = Resolver()
+        ca, cert, key = (
+            file and directory / file for file in (settings.ca_file, settings.cert_file, settings.key_file)
+        )
+        self._trust = Trust(ca, cert=cert, key=key)
+        try:
+            self._context()
+        except PermanentError as error:
+            log.warning("tls_files_unusable", action=name, problem=str(error))
 
     @property
     def timeout(self) -> timedelta:
@@ -167,11 +173,19 @@ class Http:
     async def _ask(
         self, request: Request, expectation: Expectation, call: Call, span: timedelta, *, with_key: bool
     ) -> tuple[Answer, Finding]:
-        wire = Wire(clock=self._clock, timeout=span, allow_link_local=self._settings.allow_link_local)
+        deadline = Deadline(self._clock, span)
+        network = Network(self._resolver, deadline, allow_link_local=self._settings.allow_link_local)
         message = request.message(call, with_key=with_key)
         expected = expectation.values(call.context)
-        answer = await exchange(message, wire, self._trust.context())
+        answer = await exchange(message, network, self._context())
         return answer, expectation.judge(answer, expected)
+
+    def _context(self) -> SSLContext:
+        try:
+            return self._trust.context()
+        except OSError as error:
+            problem = self._trust.problem_of(error)
+        raise PermanentError(f"not sent: {problem}")
 
     def _refused(self, answer: Answer, finding: Finding) -> GuardError:
         if answer.status in TRY_AGAIN:

@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from rollback_guard import __version__
-from rollback_guard.adapters.probe.dial import Deadline, Dialer, FreshTransport
 from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError, told
-from rollback_guard.adapters.probe.resolver import Resolver
 from rollback_guard.ports import ProbeSpec
 from rollback_guard.secret import SecretError
+from rollback_guard.wire import Deadline, Network, ResolveError, Resolver, fresh_client
 
 MAX_REDIRECTS = 5
 
@@ -57,11 +56,11 @@ async def exchange(spec: ProbeSpec, *, deadline: Deadline, resolver: Resolver, c
         BadAnswerError: It gave no answer, or none that is HTTP.
         NotMadeError: The guard could not ask.
     """
-    transport = FreshTransport(context, Dialer(resolver, deadline))
-    timeout_s = deadline.span.total_seconds()
     try:
-        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=timeout_s) as client:
+        async with fresh_client(Network(resolver, deadline), context) as client:
             return await _follow(client, _request(client, spec), spec, deadline)
+    except ResolveError as error:
+        raise NotMadeError(str(error)) from error
     except httpx.PoolTimeout as error:
         raise NotMadeError("no connection slot left in the guard") from error
     except httpx.TimeoutException as error:

@@ -8,18 +8,9 @@ target's is taken for the guard's own.
 
 from __future__ import annotations
 
-import errno
 import os
-import ssl
-from collections.abc import Iterator
 
-TARGETS_OWN = frozenset(
-    {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EPROTO}
-)
-"""Errors that only the other side can cause."""
-
-CHAIN_LENGTH = 10
-"""No library wraps deeper; bounds the walk should an exception ever be its own cause."""
+from rollback_guard.wire import TARGETS_OWN, certificate_problem, number_of, tls_problem
 
 
 class NotMadeError(Exception):
@@ -32,25 +23,14 @@ class BadAnswerError(Exception):
 
 def told(error: BaseException) -> Exception:
     """Return a failed exchange as what it says of the target, with words for people."""
-    for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return BadAnswerError(f"certificate not valid: {cause.verify_message}")
-            case ssl.SSLError():
-                return BadAnswerError(f"TLS failed: {cause.reason or 'handshake broken off'}")
-            case OSError(errno=int() as number):
-                text = os.strerror(number).lower()
-                return BadAnswerError(text) if number in TARGETS_OWN else NotMadeError(text)
+    if (problem := certificate_problem(error)) is not None:
+        return BadAnswerError(f"certificate not valid: {problem}")
+    if (problem := tls_problem(error)) is not None:
+        return BadAnswerError(f"TLS failed: {problem}")
+    if (number := number_of(error)) is not None:
+        text = os.strerror(number).lower()
+        return BadAnswerError(text) if number in TARGETS_OWN else NotMadeError(text)
     return BadAnswerError(_words(error))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    for _ in range(CHAIN_LENGTH):
-        if cause is None:
-            return
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def _words(error: BaseException) -> str:

@@ -6,17 +6,16 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from ssl import SSLContext
 
-from rollback_guard.adapters.probe.dial import Deadline
 from rollback_guard.adapters.probe.exchange import Page, exchange
 from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError
 from rollback_guard.adapters.probe.judge import problems
-from rollback_guard.adapters.probe.resolver import Resolver
-from rollback_guard.adapters.probe.trust import Trust
 from rollback_guard.core.model import Group, Labels
 from rollback_guard.core.observation import Answer, Failure, Observation, Sample, Unknown
 from rollback_guard.ports import Clock, ProbeSpec, Telemetry
 from rollback_guard.secret import redact
+from rollback_guard.wire import Deadline, Resolver, Trust
 
 DETAIL_LENGTH = 300
 
@@ -31,7 +30,7 @@ class ProbeSource:
         self._clock = clock
         self._telemetry = telemetry
         self._resolver = Resolver()
-        self._trust = Trust()
+        self._trust = {spec.ca_file: Trust(spec.ca_file) for spec in specs.values()}
 
     async def read(
         self, group: Group, slot: datetime, expected: Mapping[str, frozenset[Labels]]
@@ -52,8 +51,7 @@ class ProbeSource:
     async def _observe(self, spec: ProbeSpec) -> Observation:
         deadline = Deadline(self._clock, spec.timeout)
         try:
-            context = self._trust.context(spec.ca_file)
-            page = await exchange(spec, deadline=deadline, resolver=self._resolver, context=context)
+            page = await exchange(spec, deadline=deadline, resolver=self._resolver, context=self._context(spec))
             observation = self._judged(spec, page)
         except BadAnswerError as error:
             observation = _answered(0.0, str(error))
@@ -62,6 +60,13 @@ class ProbeSource:
         made = isinstance(observation.measured, Answer)
         self._telemetry.queried("probe", "ok" if made else Unknown.PROBE_NOT_MADE, deadline.taken.total_seconds())
         return observation
+
+    def _context(self, spec: ProbeSpec) -> SSLContext:
+        trust = self._trust[spec.ca_file]
+        try:
+            return trust.context()
+        except OSError as error:
+            raise NotMadeError(trust.problem_of(error)) from error
 
     def _judged(self, spec: ProbeSpec, page: Page) -> Observation:
         if wrong := problems(spec.expect, page, self._clock.now()):

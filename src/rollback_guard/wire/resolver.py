@@ -1,8 +1,8 @@
 """Look up names without letting a silent resolver hold up anything else.
 
 `getaddrinfo` can not be interrupted. In the event loop's small thread pool a few hanging look-ups would hold up every
-other name, and at the end the interpreter would wait for them. So each name has a daemon thread of its own, and probes
-of one name share the look-up that is under way.
+other name, and at the end the interpreter would wait for them. So each name has a daemon thread of its own, and all
+who ask for one name share the look-up that is under way.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ import ipaddress
 import socket
 import threading
 
-from rollback_guard.adapters.probe.fault import NotMadeError
-
 Place = tuple[str, int]
 Found = tuple[str, ...] | OSError
+
+
+class ResolveError(OSError):
+    """A name has no addresses that can be had now.
+
+    Whether the name is gone or the resolver is wrong can not be told from here, and only the first would be the
+    target's fault.
+    """
 
 
 class Resolver:
@@ -29,18 +35,17 @@ class Resolver:
         """Return the addresses of a host in the system's order of preference.
 
         Raises:
-            NotMadeError: The resolver did not answer, or knows no such name. Whether the name is gone or the resolver
-                is wrong can not be told from here, and only the first would be the target's fault.
+            ResolveError: The resolver did not answer, or knows no such name.
         """
         with contextlib.suppress(ValueError):
             return (str(ipaddress.ip_address(host.strip("[]"))),)
         future = self._under_way.get((host, port)) or self._begin((host, port))
         await asyncio.wait({future}, timeout=timeout_s)
         if not future.done():
-            raise NotMadeError(f"the resolver gave no answer for {host}")
+            raise ResolveError(f"the resolver gave no answer for {host}")
         found = future.result()
         if isinstance(found, OSError):
-            raise NotMadeError(f"{host} could not be resolved: {found.strerror or found}")
+            raise ResolveError(f"{host} could not be resolved: {found.strerror or found}")
         return found
 
     def _begin(self, place: Place) -> asyncio.Future[Found]:
@@ -59,7 +64,7 @@ class Resolver:
         try:
             threading.Thread(target=look_up, name=f"resolve {place[0]}", daemon=True).start()
         except RuntimeError as error:
-            raise NotMadeError(f"no thread left to resolve {place[0]}") from error
+            raise ResolveError(f"no thread left to resolve {place[0]}") from error
         self._under_way[place] = future
         return future
 
