@@ -85,7 +85,7 @@ class World:
 
     async def reload(self, policy):
         self.policy = policy
-        await self.loop.configure(policy, {"prometheus": self.source})
+        await self.loop.configure(policy, {"prometheus": self.source}, catch_up=self.catch_up)
 
     @property
     def group(self):

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
+
+from loopback import free_port
 
 READY_WITHIN = timedelta(seconds=60)
 STOPPED_WITHIN = timedelta(seconds=20)
@@ -152,10 +153,3 @@ def openmetrics(samples: Samples) -> str:
         lines = families.setdefault(series.partition("{")[0], [])
         lines.extend(f"{series} {value} {at.timestamp():.3f}" for at, value in values)
     return "".join(f"# TYPE {name} gauge\n" + "\n".join(lines) + "\n" for name, lines in families.items()) + "# EOF\n"
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]

@@ -279,8 +279,14 @@ class Daemon:
 
     def _fixed(self, setup: Setup) -> list[str]:
         """Name what cannot change while the daemon runs."""
-        pairs = (("server.listen", self._setup.listen, setup.listen), ("guard.state", self._setup.state, setup.state))
-        return [f"{key} cannot change from {old} to {new} without a restart" for key, old, new in pairs if old != new]
+        old, new = self._setup, setup
+        pairs = (
+            ("server.listen", old.listen, new.listen),
+            ("guard.state", old.state, new.state),
+            ("log.level", old.settings.log.level, new.settings.log.level),
+            ("log.format", old.settings.log.format, new.settings.log.format),
+        )
+        return [f"{key} cannot change from {was} to {to} without a restart" for key, was, to in pairs if was != to]
 
     def _refuse(self, problems: Sequence[str]) -> ReloadView:
         self._reload = replace(
@@ -299,7 +305,9 @@ class Daemon:
         old, self._parts = self._parts, self._build(setup, same)
         self._setup = setup
         self._runner.use(self._parts.actions)
-        await self._loop.configure(self._with_goals(setup.policy), self._parts.sources)
+        await self._loop.configure(
+            self._with_goals(setup.policy), self._parts.sources, catch_up=setup.settings.guard.catch_up
+        )
         self._ticker.start(self._loop.policy.groups.values())
         self._spawn(self._retire([each for each in _closeables(old) if each not in same.values()]))
         now = self._clock.now()

@@ -148,6 +148,16 @@ async def test_what_lies_further_back_than_catch_up_is_missed():
     assert [at for at, *_ in await world.transitions()] == [slot(16), slot(18)]
 
 
+async def test_how_far_it_goes_back_can_be_changed_by_a_reload():
+    script = {"a": "b" * 30}
+    world = await World(policy_for(script, hold=2), letters(script), catch_up=timedelta(minutes=5)).start()
+    await world.run(0, 1)
+    world.catch_up = timedelta(minutes=10)
+    await world.reload(world.policy)
+    await world.tick(20)
+    assert len(world.source.ranges[-1][1]) == 9
+
+
 async def test_a_source_that_cannot_look_back_leaves_missed_slots():
     script = {"a": "pb" + "b" * 9}
     world = await World(policy_for(script, hold=3), letters(script), looks_back=False).start()

@@ -135,6 +135,16 @@ def test_a_broken_configuration_is_refused_and_the_old_one_stays_in_force(tmp_pa
         assert status == 400
         assert "rules/shop.yaml:7:" in said
         assert "promql-syntax" in said
+
+        unlogged = (tmp_path / "guard.toml").read_text()
+        (tmp_path / "guard.toml").write_text(unlogged + '[log]\nlevel = "debug"\n')
+        guard.write_rules(always="vector(1) > 2")
+        status, said = guard.get("/-/reload", "POST")
+        assert status == 400
+        assert "log.level cannot change from info to debug without a restart" in said
+        (tmp_path / "guard.toml").write_text(unlogged)
+        guard.write_rules(always="sum(rate(")
+        assert guard.get("/-/reload", "POST")[0] == 400
         assert guard.metric("rollback_guard_config_last_reload_successful") == 0
         assert json.loads(guard.get("/api/v1/status")[1])["digest"] == digest
 

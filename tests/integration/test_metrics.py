@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import socket
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from loopback import free_port
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.metrics.exposition import CONTENT_TYPE, Metrics
 from rollback_guard.adapters.metrics.label import REASONS
@@ -747,12 +747,6 @@ def test_a_real_prometheus_scrapes_it(tmp_path, world):
         prometheus.wait(20)
         server.shutdown()
         server.server_close()
-
-
-def free_port():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
 
 
 def fetch(url):

@@ -228,11 +228,11 @@ class Loop:
             await self._clock.sleep(EVIDENCE_AWAITED_EVERY)
         return False
 
-    async def configure(self, policy: Policy, sources: Mapping[str, Source]) -> None:
+    async def configure(self, policy: Policy, sources: Mapping[str, Source], *, catch_up: timedelta) -> None:
         """Put another policy in force, between two evaluations."""
         async with self._writing:
             records = core.configure(policy, self.state, now=self._clock.now())
-            self.policy, self._sources = policy, sources
+            self.policy, self._sources, self._catch_up = policy, sources, catch_up
             self.judgements = {rule: said for rule, said in self.judgements.items() if rule in policy.rules}
             self.pulses = {group: pulse for group, pulse in self.pulses.items() if group in policy.groups}
             await self._note(records)
