@@ -13,7 +13,7 @@ turns all three into an outcome, and the core never sees an exception.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -254,18 +254,6 @@ class Clock(Protocol):
 
     async def sleep(self, span: timedelta) -> None:
         """Return after the span."""
-        ...
-
-
-class Ticker(Protocol):
-    """Call back at every slot of a group; never twice at once for one group."""
-
-    def start(self, groups: Iterable[Group]) -> None:
-        """Begin ticking for these groups, replacing those of before."""
-        ...
-
-    def stop(self) -> None:
-        """End ticking; a tick under way is not interrupted."""
         ...
 
 

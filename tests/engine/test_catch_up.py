@@ -90,6 +90,20 @@ async def test_a_guard_killed_during_an_outage_reads_it_back_all_the_same(timing
         assert world.group == states[-1]
 
 
+async def test_the_count_of_missed_slots_never_falls_when_an_outage_is_read_back():
+    script = {"a": "p" * 40}
+    world = await World(policy_for(script), letters(script), catch_up=timedelta(minutes=10)).start()
+    await world.run(0, 2)
+    world.source.is_cut = True
+    counted = []
+    for number in (2, 9, 20):
+        await world.tick(number)
+        counted.append(world.group.missed)
+    world.source.is_cut = False
+    await world.tick(21)
+    assert [*counted, world.group.missed] == [0, 0, 0, 10]
+
+
 async def test_during_an_outage_nothing_begins_advances_or_ends():
     script = {"a": "bbbbbbbb", "b": "ppbbbbbb", "c": "bbbppppp"}
     world = await World(policy_for(script, hold=2), letters(script)).start()

@@ -96,7 +96,7 @@ def _evaluated(state: State, record: Evaluated) -> State:
         slot=record.slot,
         alerts=alerts,
         sights=sights,
-        missed=before.missed + record.missed,
+        missed=before.missed + (0 if record.lost else record.missed),
         before_outage=(before.before_outage or state.groups.get(record.group)) if record.lost else None,
     )
     return replace(state, groups={**state.groups, record.group: after})

@@ -17,7 +17,7 @@ class GroupState:
     """What is known of one group: its last slot, its active alerts by rule, and its unknown rules.
 
     Attributes:
-        missed: Slots that were never evaluated.
+        missed: Slots that were never evaluated; those of an outage count once it is known which of them stay so.
         before_outage: The group as it was before the road to its source was cut; ``None`` while the road is there.
     """
 

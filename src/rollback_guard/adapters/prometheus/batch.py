@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from rollback_guard.adapters.prometheus.grid import Grid
@@ -119,10 +118,6 @@ class Allowance:
             grown = size + size // GROWTH + 1
             if grown < self._batch_size:
                 self._sizes[query] = grown
-
-    def forget_all_but(self, queries: AbstractSet[str]) -> None:
-        """Drop what is known of queries that are no longer asked."""
-        self._sizes = {query: size for query, size in self._sizes.items() if query in queries}
 
 
 def _chunks(queries: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
