@@ -264,7 +264,12 @@ class Daemon:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._end_of)
+
+    def _end_of(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background_task_failed", exc_info=error)
 
     async def reload(self) -> ReloadView:
         """Load the configuration again and put it in force; with any error in it the old one stays."""

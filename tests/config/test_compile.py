@@ -161,7 +161,9 @@ def test_a_guard_listens_to_what_carries_its_labels(found):
 def test_within_defaults_to_the_memory_of_the_critical_rules(found):
     first, second = found.policy.guards["checkout"].playbook
     assert first.verify == Verify(
-        within=timedelta(minutes=5) + timedelta(minutes=1) + 2 * timedelta(seconds=10), stable_for=timedelta(minutes=1)
+        # range and query_offset, stable_for, two intervals
+        within=timedelta(minutes=5, seconds=5) + timedelta(minutes=1) + 2 * timedelta(seconds=10),
+        stable_for=timedelta(minutes=1),
     )
     assert second.verify == Verify(within=timedelta(minutes=20), stable_for=timedelta(minutes=2))
 

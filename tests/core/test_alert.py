@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from build import MINUTE, Film, a_group, a_policy, a_rule, answered, minutes, phases, seen, series, slot
+from build import MINUTE, Film, a_group, a_guard, a_policy, a_rule, answered, minutes, phases, seen, series, slot
 from rollback_guard.core.alert import Because
 from rollback_guard.core.model import Phase
 from rollback_guard.core.observation import Unknown
-from rollback_guard.core.records import Evaluated
+from rollback_guard.core.records import Evaluated, Intended, Outcome
 
 
 def transitions(film):
@@ -248,3 +248,30 @@ def test_idle_slots_are_no_blindness():
     assert (alert.unknown, alert.unknown_since, alert.blind_since) == (None, None, None)
     assert alert.stalled == minutes(6)
     assert film.state.groups["g"].slot - alert.active_at == 7 * MINUTE
+
+
+class TestASeriesThatIsGone:
+    """The pod of a release that was rolled back."""
+
+    def film(self, **later):
+        film = Film(a_policy([a_group(a_rule())], [a_guard()]))
+        film.show(slot(0), {"g/r": answered(old=2.0, new=0.0)})
+        film.conclude(Outcome.SUCCEEDED, at=slot(0) + timedelta(seconds=10))
+        for number in range(1, 70):
+            film.show(slot(number), {"g/r": answered(**later)})
+        return film
+
+    def test_is_forgotten_after_an_hour_beside_others_and_its_incident_closed(self):
+        film = self.film(new=0.0)
+        ended = [each for record in film.of(Evaluated) for each in record.transitions]
+        assert [(each.series, each.because) for each in ended if each.after == "inactive"] == [
+            (series(pod="old"), Because.SERIES_GONE)
+        ]
+        assert film.incident().phase == "closed"
+        film.show(slot(100), {"g/r": answered(new=9.0)})
+        assert len(film.of(Intended)) == 2, "the guard acts again"
+
+    def test_is_never_forgotten_while_nothing_of_its_rule_is_there(self):
+        film = self.film()
+        assert film.alerts()[series(pod="old")].phase is Phase.FIRING
+        assert film.incident().phase == "handed_over"

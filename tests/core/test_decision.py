@@ -17,6 +17,7 @@ from rollback_guard.core.records import (
     Intended,
     Outcome,
     Reason,
+    Watched,
 )
 from rollback_guard.core.state import IncidentPhase
 
@@ -216,6 +217,13 @@ class TestStorm:
             self.show(film, at, {0, 1, 2, 3, 4})
         assert len(film.of(Intended)) == 2
 
+    def test_is_not_over_because_the_first_ones_have_recovered(self):
+        film = self.film(5)
+        self.show(film, 0, {0, 1, 2, 3, 4})
+        for at in range(1, 60):
+            self.show(film, at, {3, 4})
+        assert {each.guard for each in film.of(Intended)} == {"guard0", "guard1"}
+
     def test_is_none_when_guards_break_one_after_the_other(self):
         film = self.film(5)
         for number in range(5):
@@ -246,6 +254,16 @@ class TestVerification:
         film = play(self.film(), "bbbbbb", first=1)
         assert film.conclusions() == ["act/breach", "act/not_recovered"]
         assert [(each.action, each.at) for each in film.of(Intended)] == [("flag-off", slot(0)), ("rollback", slot(6))]
+
+    def test_what_is_read_late_is_not_taken_for_what_follows_the_step(self):
+        rule = a_rule()
+        film = Film(a_policy([a_group(rule, query_offset=minutes(2))], [a_guard(within=5, stable_for=2)]))
+        play(film, "b")
+        film.conclude(Outcome.SUCCEEDED, at=slot(0) + timedelta(seconds=10))
+        play(film, "pppppp", first=1)
+        watched = [each for each in film.of(Watched) if each.passing_since is not None]
+        assert watched[0].passing_since == slot(1), "the sample of the slot two minutes later"
+        assert film.of(IncidentEnded)[0].at == slot(5)
 
     def test_what_passes_at_the_end_is_waited_for(self):
         film = play(self.film(), "bbbbppp", first=1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollback_guard.core.units import format_duration, parse_duration, parse_ratio
+from rollback_guard.core.units import format_duration, parse_duration
 
 LONGEST_MS = (2**63 - 1) // 10**6
 
@@ -78,22 +78,3 @@ def test_a_written_duration_reads_back_as_the_same(milliseconds):
 )
 def test_a_duration_is_written_as_prometheus_writes_it(duration, text):
     assert format_duration(duration) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("1%", 0.01), ("0.5 %", 0.005), ("150%", 1.5), ("0.01", 0.01), (0.01, 0.01), (0, 0.0), ("1e-3", 0.001), (2, 2.0),
-        (".5", 0.5),
-    ],
-)  # fmt: skip
-def test_a_ratio_is_a_number_or_a_percentage(value, expected):
-    assert parse_ratio(value) == expected
-
-
-@pytest.mark.parametrize(
-    "value", ["", "%", "one", "-1%", -0.1, "1%%", "nan", "inf", float("nan"), float("inf"), True, "1_0", "0x1", 10**400]
-)
-def test_what_is_no_ratio_is_refused_with_what_to_write(value):
-    with pytest.raises(ValueError, match=r"write 1% or 0\.01"):
-        parse_ratio(value)

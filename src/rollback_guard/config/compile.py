@@ -82,9 +82,6 @@ def _fingerprint(found: Watched, source: str, **more: Any) -> str:
 def _group(inventory: Inventory, found: FoundGroup) -> Group:
     source = found.group.datasource or DEFAULT
     settings = _sources(inventory.settings.model).get(source) if inventory.settings else None
-    offset = found.group.query_offset
-    if offset is None:
-        offset = settings.query_offset if settings else timedelta(0)
     age = settings.max_sample_age if settings else Datasource.model_fields["max_sample_age"].default
     return Group(
         id=found.id,
@@ -92,7 +89,7 @@ def _group(inventory: Inventory, found: FoundGroup) -> Group:
         interval=found.group.interval,
         offset=offset_of(found.id, found.group.interval),
         rules=tuple(_alert_rule(it, it.rule, source, age) for it in found.rules if isinstance(it.rule, AlertRule)),
-        query_offset=offset,
+        query_offset=inventory.query_offset_of(found.group),
         limit=found.group.limit,
     )
 

@@ -52,6 +52,7 @@ class Watched:
     labels: Mapping[str, str]
     interval: timedelta
     rule: AlertRule | Probe
+    query_offset: timedelta = timedelta(0)
 
     @cached_property
     def condition(self) -> Condition:
@@ -60,6 +61,11 @@ class Watched:
             return condition.split(self.rule.expr)
         comparison = condition.Comparison(op=condition.Operator.LESS, threshold=1.0)
         return Condition(expr=self.rule.url, query=self.rule.url, comparison=comparison)
+
+    @property
+    def memory(self) -> timedelta:
+        """How long it goes on seeing what is over: its longest range, and how much earlier it looks."""
+        return self.condition.longest_range + self.query_offset
 
     @property
     def severity(self) -> Severity:
@@ -107,7 +113,7 @@ class FoundGuard:
     @property
     def slowest(self) -> timedelta:
         """Time until its rules have forgotten the errors of before a cure."""
-        longest = max((rule.condition.longest_range for rule in self.judged), default=timedelta(0))
+        longest = max((rule.memory for rule in self.judged), default=timedelta(0))
         return longest + 2 * max((rule.interval for rule in self.judged), default=timedelta(0))
 
 
@@ -137,6 +143,16 @@ class Inventory:
             for index, file in enumerate(self.files)
             for number in range(len(file.model.groups))
         )
+
+    def query_offset_of(self, group: RuleGroup) -> timedelta:
+        """Return how much earlier than its slot a group looks: its own word, or its data source's."""
+        if group.query_offset is not None:
+            return group.query_offset
+        if self.settings is None:
+            return timedelta(0)
+        model = self.settings.model
+        source = model.datasources.get(group.datasource) if group.datasource else model.prometheus
+        return source.query_offset if source else timedelta(0)
 
     @cached_property
     def probes(self) -> tuple[Watched, ...]:
@@ -186,8 +202,7 @@ class Inventory:
         candidates = min((self._by_label.get(label, ()) for label in selector.items()), key=len, default=())
         return tuple(rule for rule in candidates if selector.items() <= rule.static.items())
 
-    @staticmethod
-    def _group(file: Valid[RuleFile], number: int, id_: str) -> FoundGroup:
+    def _group(self, file: Valid[RuleFile], number: int, id_: str) -> FoundGroup:
         group = file.model.groups[number]
         alerts = [(index, rule) for index, rule in enumerate(group.rules) if isinstance(rule, AlertRule)]
         labels = [{**group.labels, **rule.labels} for _, rule in alerts]
@@ -201,6 +216,7 @@ class Inventory:
                 labels=labels[place],
                 interval=group.interval,
                 rule=rule,
+                query_offset=self.query_offset_of(group),
             )
             for place, (index, rule) in enumerate(alerts)
         )

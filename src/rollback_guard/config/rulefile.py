@@ -172,8 +172,8 @@ class Verification(Section):
 
     within: PositiveDuration | None = Field(
         default=None,
-        description="Latest time for the recovery to be proven. Default: the longest range of the guard's rules, plus "
-        "`stable_for`, plus two intervals; a shorter one is an error.",
+        description="Latest time for the recovery to be proven. Default: the longest range of the guard's rules with "
+        "its `query_offset`, plus `stable_for`, plus two intervals; a shorter one is an error.",
     )
     stable_for: Duration = Field(default=timedelta(minutes=1), description="How long all rules must pass.")
 

@@ -5,7 +5,9 @@
                             └──pass, or nothing known for too long──▶ inactive
 
 For a series that is never unknown the slots of every transition are those of Prometheus for the same rule. UNKNOWN
-never starts, advances or ends an alert: each unknown slot makes the clock of `for` stand still for one interval.
+never starts, advances or ends an alert: each unknown slot makes the clock of `for` stand still for one interval. Only a
+pending alert of which nothing is known for too long is dropped, and a firing one whose series is gone for good, while
+others of its rule are there: the pod of a release that was rolled back never comes back to say that it is well.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from typing import assert_never
 
 from rollback_guard.core.model import Labels, Phase, Verdict
 from rollback_guard.core.observation import Family, Unknown, family
+
+GONE_AFTER = timedelta(hours=1)
+"""A firing series that was absent for so long, while others of its rule are there, is gone: a pod, a version."""
 
 EVIDENCE_LIVES_AT_LEAST = timedelta(minutes=5)
 """A pending alert outlives this much blindness even when its `for` is shorter."""
@@ -31,6 +36,7 @@ class Because(StrEnum):
     KEPT_LONG_ENOUGH = "kept_long_enough"  # keep_firing_for has run out
     EVIDENCE_EXPIRED = "evidence_expired"  # pending, and nothing known for too long
     HOLD_RAISED = "hold_raised"  # `for` was raised by a reload above what has passed
+    SERIES_GONE = "series_gone"  # firing, and absent for long while others of its rule are there
     RULE_CHANGED = "rule_changed"  # the rule measures something else now, or is gone
 
 
@@ -47,6 +53,7 @@ class Alert:
         unknown: Why the last slot was unknown; ``None`` if it was known.
         unknown_since: First slot of the present run of unknown ones.
         blind_since: First slot of the present run of those in which the guard could not see; idle ones are none.
+        absent_since: First slot of the present run in which it was absent while others of its rule were there.
         passing_since: First slot of the present run of passes, while `keep_firing_for` holds the alert.
         value: The last value that was known.
         fingerprint: Of the rule under which it began.
@@ -62,6 +69,7 @@ class Alert:
     unknown: Unknown | None = None
     unknown_since: datetime | None = None
     blind_since: datetime | None = None
+    absent_since: datetime | None = None
     passing_since: datetime | None = None
     value: float | None = None
     fingerprint: str = ""
@@ -84,6 +92,7 @@ class Timing:
         span: Time that these slots credit or withhold.
         hold: How long a breach must last before the alert fires; zero fires at once.
         keep: How long a firing alert outlives the end of its breach.
+        others: Whether other series of the rule are known in this slot.
     """
 
     slot: datetime
@@ -91,6 +100,7 @@ class Timing:
     span: timedelta
     hold: timedelta
     keep: timedelta = timedelta(0)
+    others: bool = False
 
 
 def begin(alert: Alert, timing: Timing) -> Alert:
@@ -129,7 +139,7 @@ def advance(
 def _known(alert: Alert) -> Alert:
     if alert.unknown is None:
         return alert
-    return replace(alert, unknown=None, unknown_since=None, blind_since=None)
+    return replace(alert, unknown=None, unknown_since=None, blind_since=None, absent_since=None)
 
 
 def _breach(alert: Alert, timing: Timing) -> tuple[Alert, Because | None]:
@@ -154,6 +164,9 @@ def _pass(alert: Alert, timing: Timing) -> tuple[Alert | None, Because | None]:
 
 def _withhold(alert: Alert, timing: Timing, reason: Unknown) -> tuple[Alert | None, Because | None]:
     unknown_since = alert.unknown_since or timing.first
+    absent_since = (alert.absent_since or timing.slot) if timing.others and reason is Unknown.ABSENT else None
+    if alert.phase is Phase.FIRING and absent_since is not None and timing.slot - absent_since >= GONE_AFTER:
+        return None, Because.SERIES_GONE
     if alert.phase is Phase.PENDING and timing.slot - unknown_since > max(timing.hold, EVIDENCE_LIVES_AT_LEAST):
         return None, Because.EVIDENCE_EXPIRED
     return replace(
@@ -162,6 +175,7 @@ def _withhold(alert: Alert, timing: Timing, reason: Unknown) -> tuple[Alert | No
         passing_since=alert.passing_since and alert.passing_since + timing.span,
         unknown=reason,
         unknown_since=unknown_since,
+        absent_since=absent_since,
         blind_since=(alert.blind_since or timing.slot) if family(reason) is Family.BLIND else None,
     ), None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rollback_guard.core.model import Mode
 from rollback_guard.core.records import Reason
 from rollback_guard.core.situation import Situation
-from rollback_guard.core.state import Incident, IncidentPhase
+from rollback_guard.core.state import Incident
 
 
 def begins(it: Situation) -> bool:
@@ -24,19 +24,19 @@ def warms_up(it: Situation) -> bool:
 def is_stormy(it: Situation) -> bool:
     """Say whether so many guards broke at about the same time that the cause is shared.
 
-    A storm lasts for as long as these incidents are open: rolling everything back one after the other, once the window
-    has moved on, would make it worse.
+    It stays so for as long as the incident lasts: rolling everything back one after the other, once the window has
+    moved on or the first ones have recovered, would make it worse.
     """
     mine = it.incident
     return mine is not None and len(companions(mine, it)) > it.policy.storm.guards
 
 
-def companions(mine: Incident, it: Situation) -> tuple[Incident, ...]:
-    """Return the open incidents that began within the storm window of this one, itself included."""
-    return tuple(
-        each
+def companions(mine: Incident, it: Situation) -> frozenset[str]:
+    """Return the guards with an incident, closed or not, that began within the storm window of this one's."""
+    return frozenset(
+        each.guard
         for each in it.state.incidents.values()
-        if each.phase is not IncidentPhase.CLOSED and abs(each.opened_at - mine.opened_at) <= it.policy.storm.within
+        if abs(each.opened_at - mine.opened_at) <= it.policy.storm.within
     )
 
 

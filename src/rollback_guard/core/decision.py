@@ -131,7 +131,7 @@ def _joined(it: Situation, incident: Incident) -> Iterator[Record]:
     if not rules:
         return
     yield IncidentJoined(incident=incident.id, guard=it.guard.name, at=it.now, rules=rules)
-    if incident.phase in {IncidentPhase.ACTING, IncidentPhase.VERIFYING}:
+    if incident.phase is not IncidentPhase.HOLDING:
         yield from _conclude(it, Decision.HOLD, Reason.IN_PROGRESS, incident=incident, evidence=rules)
 
 

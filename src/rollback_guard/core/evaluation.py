@@ -147,6 +147,7 @@ class _Moved:
         self.transitions = list[Transition]()
 
     def move(self, active: Mapping[Labels, Alert], judgement: Judgement) -> None:
+        self._timing = replace(self._timing, others=any(each.reason is None for each in judgement.series))
         said = _worst_of_each(judgement.series)
         for series, alert in active.items():
             self._advance(alert, said.pop(series))

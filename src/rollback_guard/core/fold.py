@@ -238,6 +238,7 @@ def shift(state: State, by: timedelta) -> State:
             fired_at=moved(of.fired_at),
             unknown_since=moved(of.unknown_since),
             blind_since=moved(of.blind_since),
+            absent_since=moved(of.absent_since),
             passing_since=moved(of.passing_since),
         )
 

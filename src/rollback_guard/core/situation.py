@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
@@ -108,7 +108,7 @@ class Situation:
     def verdict_of(self, rule: str, *, since: datetime | None = None) -> Verdict:
         """Return what the last slot said of a rule."""
         group = self.group(rule)
-        if group is None or (since is not None and group.slot < since):
+        if group is None or (since is not None and group.slot - self._look_back(rule) < since):
             return Verdict.UNKNOWN
         verdicts = {alert.verdict for alert in self.alerts(rule)}
         if rule in group.sights:
@@ -116,9 +116,13 @@ class Situation:
         return worst(verdicts or {Verdict.PASS})
 
     def seen_until(self, rules: Iterable[str]) -> datetime:
-        """Return the slot up to which all of the rules were evaluated."""
-        groups = (self.group(rule) for rule in rules)
-        return min((group.slot for group in groups if group), default=self.slot)
+        """Return the time up to which all of the rules were seen: their slots, less what they look back."""
+        seen = ((self.group(rule), self._look_back(rule)) for rule in rules)
+        return min((group.slot - back for group, back in seen if group), default=self.slot)
+
+    def _look_back(self, rule: str) -> timedelta:
+        known = self.policy.rules.get(rule)
+        return self.policy.groups[known.group].query_offset if known else timedelta(0)
 
     def blind_since(self, rule: str) -> datetime | None:
         """Return since when the guard cannot see a rule; nothing to judge is not blindness."""

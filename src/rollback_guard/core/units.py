@@ -5,7 +5,6 @@ Every text that is refused says what to write instead.
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 
@@ -71,28 +70,6 @@ def format_duration(duration: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
-
-
-def parse_ratio(value: str | float) -> float:
-    """Return the ratio that ``"1%"``, ``"0.01"`` or ``0.01`` says; it may be above 1 (``150%``).
-
-    Raises:
-        ValueError: It is no finite number of zero or more.
-    """
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is not a ratio: write 1% or 0.01")  # noqa: TRY004  one kind of error for bad text
-    text = str(value).strip()
-    number = text.removesuffix("%").rstrip()
-    try:
-        ratio = float(number) if _NUMBER.fullmatch(number) else math.nan
-    except OverflowError:
-        ratio = math.inf
-    if not math.isfinite(ratio) or ratio < 0:
-        raise ValueError(f'"{_shortened(text)}" is not a ratio: write 1% or 0.01')
-    return ratio / 100 if text.endswith("%") else ratio
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def _duration_help(text: str) -> str:

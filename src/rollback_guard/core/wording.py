@@ -151,6 +151,8 @@ def moved(because: Because) -> str:
             return "passes again, and `keep_firing_for` has run out"
         case Because.EVIDENCE_EXPIRED:
             return "is no longer pending: nothing was known of it for too long"
+        case Because.SERIES_GONE:
+            return "is forgotten: it has been absent for an hour, while others of its rule are there"
         case Because.HOLD_RAISED:
             return "is pending again: a reload raised its `for`"
         case Because.RULE_CHANGED:

@@ -107,6 +107,9 @@ class Runner:
                     detail=ended.detail[:DETAIL_CHARS],
                 )
             )
+        except Exception:
+            # The intent stays open: the next start inspects it.
+            log.exception("outcome_lost", action=intent.action, intent=intent.key)
         finally:
             self._tasks.pop(intent.key, None)
 

@@ -24,6 +24,9 @@ from rollback_guard.ports import Clock, Endpoint, Telemetry
 SHARE_OF_INTERVAL = 0.8
 """How much of a slot may pass with reading it, so that the next one finds the way free."""
 
+READING_BACK = timedelta(seconds=30)
+"""How long past slots are read for in one go. What is left out then was lost, and the present is not kept waiting."""
+
 SLOTS_AT_ONCE = 1000
 """Slots per range query. Prometheus refuses 11,000 points of one series, and a batch has the points of many."""
 
@@ -64,7 +67,7 @@ class PrometheusSource:
     ) -> Mapping[datetime, Mapping[str, Observation]]:
         """Observe past slots; see `ports.Source`. Slots for which the server answered nothing at all are left out."""
         found: dict[datetime, Mapping[str, Observation]] = {}
-        inquiry = self._inquire(group, until=None)
+        inquiry = self._inquire(group, until=self._clock.elapsed() + READING_BACK)
         for run in runs_of(slots, group.interval, longest=SLOTS_AT_ONCE):
             grid = Grid(
                 start_ms=to_ms(run[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(run)

@@ -25,11 +25,11 @@ def _steps(found: FoundGuard) -> Iterator[Problem]:
         within, needed = step.verify.within, found.slowest + step.verify.stable_for
         if within is None or within >= needed or not found.judged:
             continue
-        slow = max(found.judged, key=lambda rule: rule.condition.longest_range)
+        slow = max(found.judged, key=lambda rule: rule.memory)
         interval = max(rule.interval for rule in found.judged)
         message = f"within {format_duration(within)} the step's success cannot show; it needs {format_duration(needed)}"
         hint = (
-            f"The range of {slow.name} holds old errors for {format_duration(slow.condition.longest_range)}, then "
+            f"{slow.name} sees old errors for {format_duration(slow.memory)}, its range and query_offset, then "
             f"stable_for {format_duration(step.verify.stable_for)} and two intervals of {format_duration(interval)} "
             f"follow: write `within: {format_duration(needed)}` or leave it out."
         )
