@@ -115,7 +115,7 @@ def test_a_value_is_read(kind, value, expected):
             fields.Regex,
             "aaa(",
             "bad-regex",
-            "the regular expression is not valid: missing ), unterminated subpattern",
+            "the regular expression is not valid: missing ): aaa(",
         ),
     ],
 )

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from rollback_guard.config.problems import Level, did_you_mean, quoted
 from rollback_guard.config.scalars import Plain, plain_data
+from rollback_guard.core.regex import RegexError, compile_regex
 from rollback_guard.core.units import parse_duration
 
 DURATION = r"^(0|([0-9]+(y|w|d|h|m|s|ms))+)$"
@@ -182,11 +183,10 @@ def _url(value: str) -> str:
 
 def _regex(value: str) -> str:
     try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError) as error:
-        offset = getattr(error, "pos", None)
-        message = f"the regular expression is not valid: {getattr(error, 'msg', 'too large')}"
-        raise refuse(Flaw("bad-regex", message, "It is a Python regular expression.", offset)) from None
+        compile_regex(value)
+    except RegexError as error:
+        hint = "Write it in RE2's syntax, as in Prometheus: without look-around and back references."
+        raise refuse(Flaw("bad-regex", f"the regular expression is not valid: {error}", hint)) from None
     return value
 
 

@@ -23,9 +23,14 @@ class RegexError(ValueError):
 
 
 class Regex:
-    """A compiled pattern."""
+    """A compiled pattern.
+
+    Attributes:
+        pattern: As it was written.
+    """
 
     def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
         import re2  # a native library that most instances never need
 
         if len(pattern) > LONGEST_PATTERN:

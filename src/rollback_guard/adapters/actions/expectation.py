@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from rollback_guard.adapters.actions import document
 from rollback_guard.adapters.actions.exchange import Answer
 from rollback_guard.adapters.actions.output import excerpt, presentable
 from rollback_guard.adapters.actions.setting import Pattern, Table
+from rollback_guard.core.regex import compile_regex
 
 VALUE_CHARS = 60
 """Of a JSON value in a message."""
@@ -64,7 +64,7 @@ class Expectation:
     def __init__(self, expect: Expect) -> None:
         self.status = frozenset(expect.status)
         self._json = document.compiled(expect.json_)
-        self._body = re.compile(expect.body) if expect.body is not None else None
+        self._body = compile_regex(expect.body) if expect.body is not None else None
 
     @property
     def of_body(self) -> bool:
@@ -88,7 +88,7 @@ class Expectation:
             return Finding(match=Match.UNREAD, detail=str(answer))
         if expected and (finding := _compared(answer, expected)):
             return finding
-        if self._body is not None and not self._body.search(answer.body):
+        if self._body is not None and not self._body.found_in(answer.body):
             match = Match.DIFFERS if answer.body.strip() else Match.UNCLEAR
             return Finding(match=match, detail=f"the body does not match {self._body.pattern!r}; {answer}")
         return Finding(match=Match.MET, detail=str(answer))

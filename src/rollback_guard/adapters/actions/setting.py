@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from rollback_guard.adapters.actions.template import Form, Text
+from rollback_guard.core.regex import RegexError, compile_regex
 from rollback_guard.core.units import parse_duration
 from rollback_guard.secret import REFERENCE
 
@@ -49,9 +49,9 @@ def _without_secret(value: str) -> str:
 
 def _expression(value: str) -> str:
     try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a regular expression: {error}") from None
+        compile_regex(value)
+    except RegexError as error:
+        raise ValueError(f"not a regular expression (RE2): {error}") from None
     return value
 
 

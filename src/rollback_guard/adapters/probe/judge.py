@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from rollback_guard.adapters.probe.exchange import Page
+from rollback_guard.core.regex import compile_regex
 from rollback_guard.ports import Expectation
 
 SHOWN = 80
@@ -60,7 +60,7 @@ def _content(expect: Expectation, page: Page) -> Iterator[str]:
     if page.cut:
         yield f"body is larger than {len(page.body)} bytes"
         return
-    if expect.body is not None and not re.search(expect.body, page.body.decode("utf-8", "replace")):
+    if expect.body is not None and not compile_regex(expect.body).found_in(page.body.decode("utf-8", "replace")):
         yield f"body does not match {expect.body!r}"
     if expect.json:
         yield from _json(expect.json, page.body)
