@@ -22,10 +22,7 @@ from rollback_guard.adapters.probe import ProbeSource
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.adapters.ticker import SlotTicker
 from rollback_guard.adapters.web import Server, View, create_app
-from rollback_guard.config.load import Loaded, load
-from rollback_guard.config.problems import Level
-from rollback_guard.config.settings import GuardFile, split_listen
-from rollback_guard.core.model import Mode, Policy
+from rollback_guard.core.model import Policy
 from rollback_guard.core.records import (
     Decided,
     Decision,
@@ -41,12 +38,11 @@ from rollback_guard.core.state import State
 from rollback_guard.engine.context import context_of
 from rollback_guard.engine.loop import Loop
 from rollback_guard.engine.runner import Runner
-from rollback_guard.ports import Action, Endpoint, ProbeSpec, Source
+from rollback_guard.ports import Action, Source
 from rollback_guard.secret import redact
+from rollback_guard.setup import Overrides, Setup, load
 
 log = structlog.get_logger()
-
-DEFAULT_SOURCE = "prometheus"
 
 SNAPSHOT_LIVES = timedelta(seconds=1)
 """A snapshot of ten thousand rules takes a moment to build; many may look at the same one."""
@@ -67,49 +63,6 @@ class Closeable(Protocol):
     async def close(self) -> None:
         """Release them."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
-    """What the command line says in place of guard.toml."""
-
-    listen: str | None = None
-    prometheus_url: str | None = None
-    state: Path | None = None
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """A configuration that was loaded without an error, with the overrides in it."""
-
-    settings: GuardFile
-    policy: Policy
-    endpoints: Mapping[str, Endpoint]
-    probes: Mapping[str, ProbeSpec]
-    actions: Mapping[str, Any]
-    listen: str
-    state: Path
-
-
-def load_setup(path: Path, overrides: Overrides) -> tuple[Loaded, Setup | None]:
-    """Load a guard.toml with all that it names; without a setup where it has an error."""
-    loaded = load([path], action_types=registry.settings_types())
-    if loaded.policy is None or loaded.settings is None:
-        return loaded, None
-    endpoints = dict(loaded.endpoints)
-    if overrides.prometheus_url and DEFAULT_SOURCE in endpoints:
-        endpoints[DEFAULT_SOURCE] = replace(endpoints[DEFAULT_SOURCE], url=overrides.prometheus_url)
-    mode = Mode.DRY_RUN if overrides.dry_run else loaded.policy.mode
-    return loaded, Setup(
-        settings=loaded.settings,
-        policy=replace(loaded.policy, mode=mode),
-        endpoints=endpoints,
-        probes=loaded.probes,
-        actions=loaded.actions,
-        listen=overrides.listen or loaded.settings.server.listen,
-        state=overrides.state or path.parent / loaded.settings.guard.state,
-    )
 
 
 @dataclass(slots=True)
@@ -143,7 +96,7 @@ class Daemon:
             clock=self._clock,
             telemetry=self._metrics,
             observe=self._metrics.observe,
-            catch_up=setup.settings.guard.catch_up,
+            catch_up=setup.catch_up,
             version=__version__,
             run=secrets.token_hex(3),
         )
@@ -159,7 +112,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Watch until SIGTERM or SIGINT, then end in order: no new decisions, actions, journal, HTTP last."""
-        host, port = split_listen(self._setup.listen)
+        host, port = self._setup.listen
         server = Server(create_app(self._view()), host=host, port=port, clock=self._clock)
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -172,7 +125,10 @@ class Daemon:
                 await self._loop.begin(self._runner)
                 self._ticker.start(self._loop.policy.groups.values())
             log.info(
-                "started", listen=self._setup.listen, rules=len(self._loop.policy.rules), journal=str(self._setup.state)
+                "started",
+                listen=_address(self._setup),
+                rules=len(self._loop.policy.rules),
+                journal=str(self._setup.state),
             )
             await self._stopping.wait()
         finally:
@@ -183,7 +139,7 @@ class Daemon:
         log.info("stopping")
         self._ticker.stop()
         self._loop.stop()
-        left = await self._runner.stop(self._setup.settings.guard.stop_timeout)
+        left = await self._runner.stop(self._setup.stop_timeout)
         if left:
             log.warning("actions_interrupted", intents=left)
         await self._loop.end()
@@ -274,22 +230,21 @@ class Daemon:
     async def reload(self) -> ReloadView:
         """Load the configuration again and put it in force; with any error in it the old one stays."""
         async with self._reloading:
-            loaded, setup = await asyncio.to_thread(load_setup, self._path, self._overrides)
-            problems = [problem.render() for problem in loaded.problems if problem.severity is Level.ERROR]
-            if setup is not None:
-                problems += self._fixed(setup)
-            if setup is None or problems:
-                return self._refuse(problems)
-            return await self._put_in_force(setup)
+            loaded = await asyncio.to_thread(load, self._path, self._overrides)
+            if loaded.setup is None:
+                return self._refuse(loaded.errors)
+            if fixed := self._fixed(loaded.setup):
+                return self._refuse(fixed)
+            return await self._put_in_force(loaded.setup)
 
     def _fixed(self, setup: Setup) -> list[str]:
         """Name what cannot change while the daemon runs."""
         old, new = self._setup, setup
         pairs = (
-            ("server.listen", old.listen, new.listen),
+            ("server.listen", _address(old), _address(new)),
             ("guard.state", old.state, new.state),
-            ("log.level", old.settings.log.level, new.settings.log.level),
-            ("log.format", old.settings.log.format, new.settings.log.format),
+            ("log.level", old.log_level, new.log_level),
+            ("log.format", old.log_format, new.log_format),
         )
         return [f"{key} cannot change from {was} to {to} without a restart" for key, was, to in pairs if was != to]
 
@@ -310,9 +265,7 @@ class Daemon:
         old, self._parts = self._parts, self._build(setup, same)
         self._setup = setup
         self._runner.use(self._parts.actions)
-        await self._loop.configure(
-            self._with_goals(setup.policy), self._parts.sources, catch_up=setup.settings.guard.catch_up
-        )
+        await self._loop.configure(self._with_goals(setup.policy), self._parts.sources, catch_up=setup.catch_up)
         self._ticker.start(self._loop.policy.groups.values())
         self._spawn(self._retire([each for each in _closeables(old) if each not in same.values()]))
         now = self._clock.now()
@@ -327,6 +280,11 @@ class Daemon:
                 await self._clock.sleep(RETIRED_AFTER)
         finally:
             await _close(replaced)
+
+
+def _address(setup: Setup) -> str:
+    host, port = setup.listen
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _closes(record: Record) -> bool:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rollback_guard.core.condition import Comparison, Operator, Ratio, split
+from rollback_guard.core.condition import Comparison, Operator, Ratio
 from rollback_guard.core.promql import PromqlError, constant, parse
+from rollback_guard.core.split import split
 
 RATIO = "sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))"
 

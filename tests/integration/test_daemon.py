@@ -17,6 +17,7 @@ from chaos.world import wait_for
 from loopback import free_port
 from real_prometheus import RealPrometheus
 from rollback_guard import app
+from rollback_guard.setup import Overrides, load
 
 CONFIG = """
 [guard]
@@ -164,8 +165,8 @@ async def test_a_reload_during_the_start_waits_until_the_journal_is_known(tmp_pa
     """Else it would tick, and act, before it knows what it did already."""
     Daemon(tmp_path, "http://127.0.0.1:9")
     path = tmp_path / "guard.toml"
-    _, setup = app.load_setup(path, app.Overrides())
-    daemon = app.Daemon(path, app.Overrides(), setup)
+    loaded = load(path, Overrides())
+    daemon = app.Daemon(path, Overrides(), loaded.setup)
     reads, may_read = asyncio.Event(), asyncio.Event()
     read = daemon._journal.read
 

@@ -27,23 +27,31 @@ def command(config: Path, listen: str | None, prometheus_url: str | None, state:
     SIGHUP or `POST /-/reload` loads the configuration again; with an error in it the old one stays in force. A second
     instance on the same journal is refused.
     """
+    from rollback_guard.setup import Loading, Overrides
+
+    overrides = Overrides(
+        listen=listen, prometheus_url=prometheus_url, state=str(state) if state else None, dry_run=dry_run
+    )
+    loading = Loading(config, overrides)
+
+    # While the child reads the files, the daemon is imported.
     import asyncio
 
     from rollback_guard.adapters import log
-    from rollback_guard.app import Daemon, Overrides, load_setup
+    from rollback_guard.app import Daemon
     from rollback_guard.ports import GuardError
     from rollback_guard.secret import redact
 
-    overrides = Overrides(listen=listen, prometheus_url=prometheus_url, state=state, dry_run=dry_run)
-    loaded, setup = load_setup(config, overrides)
+    loaded = loading.result()
     for problem in loaded.problems:
-        click.echo(problem.render(), err=True)
+        click.echo(problem, err=True)
+    setup = loaded.setup
     if setup is None:
         click.echo(
             f"{config} is not valid; nothing was started. `rollback-guard check {config}` says the same.", err=True
         )
         sys.exit(4)
-    log.set_up(level=setup.settings.log.level, log_format=setup.settings.log.format)
+    log.set_up(level=setup.log_level, log_format=setup.log_format)
 
     async def serve() -> None:
         await Daemon(config, overrides, setup).run()

@@ -13,7 +13,6 @@ from rollback_guard.config.checks.datasources import DEFAULT
 from rollback_guard.config.inventory import PROBE_GROUPS, FoundGroup, FoundGuard, Inventory, Watched
 from rollback_guard.config.rulefile import AlertRule, Probe
 from rollback_guard.config.settings import Datasource, GuardFile
-from rollback_guard.core import condition
 from rollback_guard.core.model import (
     Blindness,
     BlindPolicy,
@@ -29,6 +28,7 @@ from rollback_guard.core.model import (
     Verify,
     labels_of,
 )
+from rollback_guard.core.split import split
 from rollback_guard.ports import Endpoint, Expectation, ProbeSpec
 
 PROBE_TIMEOUT = timedelta(seconds=5)
@@ -102,7 +102,7 @@ def _alert_rule(found: Watched, rule: AlertRule, source: str, default_age: timed
         name=found.name,
         fingerprint=_fingerprint(found, source, expr=rule.expr, when=rule.when, no_data=rule.no_data),
         condition=found.condition,
-        when=None if rule.when is None else condition.split(rule.when),
+        when=None if rule.when is None else split(rule.when),
         hold=rule.for_,
         keep_firing_for=rule.keep_firing_for,
         labels=labels_of(found.labels),

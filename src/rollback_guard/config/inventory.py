@@ -17,9 +17,9 @@ from rollback_guard.config.problems import Level, Problem
 from rollback_guard.config.rulefile import AlertRule, GuardPolicy, Probe, RecordRule, RuleFile, RuleGroup
 from rollback_guard.config.settings import GuardFile
 from rollback_guard.config.validate import Valid
-from rollback_guard.core import condition
-from rollback_guard.core.condition import Condition
+from rollback_guard.core.condition import Comparison, Condition, Operator
 from rollback_guard.core.model import Severity
+from rollback_guard.core.split import split
 
 PROBE_GROUPS = "probe"
 """Groups of probes are called `probe/<name>`."""
@@ -58,8 +58,8 @@ class Watched:
     def condition(self) -> Condition:
         """What it measures; a probe measures no range of time."""
         if isinstance(self.rule, AlertRule):
-            return condition.split(self.rule.expr)
-        comparison = condition.Comparison(op=condition.Operator.LESS, threshold=1.0)
+            return split(self.rule.expr)
+        comparison = Comparison(op=Operator.LESS, threshold=1.0)
         return Condition(expr=self.rule.url, query=self.rule.url, comparison=comparison)
 
     @property

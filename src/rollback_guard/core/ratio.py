@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from promql_parser import (
     AggregateExpr,
     BinaryExpr,
@@ -17,28 +15,9 @@ from promql_parser import (
 )
 
 from rollback_guard.core import promql
+from rollback_guard.core.condition import Ratio
 from rollback_guard.core.promql import constant
 from rollback_guard.core.promql.source import Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
-    """Know what a ratio is worth while its numerator has not happened yet.
-
-    A counter of errors has no series before the first error, so `errors / requests` is absent although requests are
-    there. Where the denominator has a series, the ratio is `value` (0, or what its surrounding constants make of 0).
-
-    Attributes:
-        denominator: The query to ask when the ratio is absent.
-        value: The measured value where the numerator is nothing.
-        kept: Labels that the matching keeps (`on`), or ``None`` for all but `dropped`.
-        dropped: Labels that the matching drops (`ignoring`).
-    """
-
-    denominator: str
-    value: float = 0.0
-    kept: frozenset[str] | None = None
-    dropped: frozenset[str] = frozenset()
 
 
 def find_ratio(measured: Source) -> Ratio | None:

@@ -15,7 +15,7 @@ from rollback_guard.wire.network import (
     tls_problem,
 )
 from rollback_guard.wire.resolver import ResolveError, Resolver
-from rollback_guard.wire.trust import Trust
+from rollback_guard.wire.trust import Trust, TrustError
 
 __all__ = [
     "TARGETS_OWN",
@@ -25,6 +25,7 @@ __all__ = [
     "ResolveError",
     "Resolver",
     "Trust",
+    "TrustError",
     "certificate_problem",
     "fresh_client",
     "number_of",

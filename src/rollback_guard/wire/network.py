@@ -19,6 +19,7 @@ import httpx
 
 from rollback_guard.ports import Clock
 from rollback_guard.wire.resolver import ResolveError, Resolver
+from rollback_guard.wire.trust import Trust, TrustError
 
 LINK_LOCAL = tuple(
     ipaddress.ip_network(network)
@@ -33,6 +34,10 @@ TARGETS_OWN = frozenset(
 
 CHAIN_LENGTH = 10
 """No library wraps deeper; bounds the walk should an exception ever be its own cause."""
+
+
+_NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody. It stands where the libraries would otherwise load all authorities of the system for plain HTTP."""
 
 
 class RefusedAddressError(Exception):
@@ -92,7 +97,12 @@ class _Stream(httpcore.AsyncNetworkStream):
         """Negotiate TLS."""
         if not (left_s := self._deadline.left_s()):
             raise httpcore.ConnectTimeout
-        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, left_s), self._network)
+        try:
+            context = self._network.trust.context()
+        except TrustError:
+            await self.aclose()  # httpcore knows nothing of this error and would leave the connection open
+            raise
+        return _Stream(await self._inner.start_tls(context, server_hostname, left_s), self._network)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -108,11 +118,13 @@ class Network(httpcore.AsyncNetworkBackend):
 
     Attributes:
         deadline: The end of the whole exchange.
+        trust: Asked when TLS is spoken, and only then.
         sent: Whether any byte of a request may have left.
     """
 
-    def __init__(self, resolver: Resolver, deadline: Deadline, *, allow_link_local: bool = True) -> None:
+    def __init__(self, resolver: Resolver, trust: Trust, deadline: Deadline, *, allow_link_local: bool = True) -> None:
         self.deadline = deadline
+        self.trust = trust
         self.sent = False
         self._resolver = resolver
         self._allow_link_local = allow_link_local
@@ -170,17 +182,17 @@ class _FreshTransport(httpx.AsyncHTTPTransport):
     was lost from one that took effect. And nothing survives an exchange that could be exhausted.
     """
 
-    def __init__(self, context: ssl.SSLContext, network: Network) -> None:
-        super().__init__(verify=context, trust_env=False)
+    def __init__(self, network: Network) -> None:
+        super().__init__(verify=_NO_TRUST, trust_env=False)
         # httpx has no argument for the network backend; its pool is replaced before it was ever used.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context, max_connections=1, max_keepalive_connections=0, network_backend=network
+            ssl_context=_NO_TRUST, max_connections=1, max_keepalive_connections=0, network_backend=network
         )
 
 
-def fresh_client(network: Network, context: ssl.SSLContext) -> httpx.AsyncClient:
+def fresh_client(network: Network) -> httpx.AsyncClient:
     """Return a client for one exchange: no redirects, no proxy, every operation under the network's deadline."""
-    transport = _FreshTransport(context, network)
+    transport = _FreshTransport(network)
     return httpx.AsyncClient(transport=transport, trust_env=False, timeout=network.deadline.span.total_seconds())
 
 

@@ -8,8 +8,15 @@ from pathlib import Path
 import certifi
 
 
+class TrustError(Exception):
+    """A file of certificates or keys can not be used; the message names it."""
+
+
 class Trust:
-    """Keep one TLS context, for making one takes tens of milliseconds; files that change are read again.
+    """Keep one TLS context, made when TLS is first spoken: it takes tens of milliseconds and megabytes.
+
+    Files that change are read again.
+
 
     Args:
         ca: Authorities to trust in place of the usual ones.
@@ -28,18 +35,17 @@ class Trust:
         """Return the TLS context of the files as they are now.
 
         Raises:
-            OSError: A file can not be read or is not what it should be; `problem_of` puts it into words.
+            TrustError: A file can not be read or is not what it should be.
         """
-        read_at = tuple(_version(path) for path in (self._ca, self._cert, self._key) if path)
-        if self._context is None or read_at != self._read_at:
-            self._context = self._load()
-            self._read_at = read_at
+        try:
+            read_at = tuple(_version(path) for path in (self._ca, self._cert, self._key) if path)
+            if self._context is None or read_at != self._read_at:
+                self._context = self._load()
+                self._read_at = read_at
+        except OSError as error:
+            named = error.filename or next((path for path in (self._cert, self._ca) if path), "trusted authorities")
+            raise TrustError(f"{named}: {error.strerror or error}") from error
         return self._context
-
-    def problem_of(self, error: OSError) -> str:
-        """Say which file is meant and what is wrong with it."""
-        named = error.filename or next((path for path in (self._cert, self._ca) if path), "trusted authorities")
-        return f"{named}: {error.strerror or error}"
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._ca)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ssl import SSLContext
 
 import httpx
 
 from rollback_guard.adapters.actions.output import excerpt, presentable
 from rollback_guard.ports import GuardError, PermanentError, TransientError, UnknownOutcome
-from rollback_guard.wire import Network, RefusedAddressError, certificate_problem, fresh_client
+from rollback_guard.wire import Network, RefusedAddressError, TrustError, certificate_problem, fresh_client
 
 BODY_BYTES = 1024 * 1024
 """More of an answer is not read."""
@@ -55,7 +54,7 @@ class Answer:
         return f"{line}: {said}" if said else line
 
 
-async def exchange(message: Message, network: Network, trust: SSLContext) -> Answer:
+async def exchange(message: Message, network: Network) -> Answer:
     """Send a request and return the answer, whatever its status.
 
     Raises:
@@ -64,8 +63,8 @@ async def exchange(message: Message, network: Network, trust: SSLContext) -> Ans
         UnknownOutcome: Something was sent and no whole answer came back.
     """
     try:
-        return await _talk(message, network, trust)
-    except RefusedAddressError as error:
+        return await _talk(message, network)
+    except (RefusedAddressError, TrustError) as error:
         failure: GuardError = PermanentError(f"not sent: {error}")
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL):
         # Their words repeat the header or URL in question, with its secrets.
@@ -76,8 +75,8 @@ async def exchange(message: Message, network: Network, trust: SSLContext) -> Ans
     raise failure
 
 
-async def _talk(message: Message, network: Network, trust: SSLContext) -> Answer:
-    async with fresh_client(network, trust) as client:
+async def _talk(message: Message, network: Network) -> Answer:
+    async with fresh_client(network) as client:
         request = httpx.Request(message.method, message.url, headers=list(message.headers), content=message.content)
         response = await client.send(request, stream=True)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from ssl import SSLContext
 from typing import Annotated, Literal, Self
 
 import structlog
@@ -25,7 +24,7 @@ from rollback_guard.ports import (
     TransientError,
     UnknownOutcome,
 )
-from rollback_guard.wire import Deadline, Network, Resolver, Trust
+from rollback_guard.wire import Deadline, Network, Resolver, Trust, TrustError
 
 log = structlog.get_logger(__name__)
 
@@ -107,10 +106,8 @@ class Http:
             file and directory / file for file in (settings.ca_file, settings.cert_file, settings.key_file)
         )
         self._trust = Trust(ca, cert=cert, key=key)
-        try:
-            self._context()
-        except PermanentError as error:
-            log.warning("tls_files_unusable", action=name, problem=str(error))
+        if ca or cert:
+            self._warn_about_files(name)
 
     @property
     def timeout(self) -> timedelta:
@@ -174,18 +171,17 @@ class Http:
         self, request: Request, expectation: Expectation, call: Call, span: timedelta, *, with_key: bool
     ) -> tuple[Answer, Finding]:
         deadline = Deadline(self._clock, span)
-        network = Network(self._resolver, deadline, allow_link_local=self._settings.allow_link_local)
+        network = Network(self._resolver, self._trust, deadline, allow_link_local=self._settings.allow_link_local)
         message = request.message(call, with_key=with_key)
         expected = expectation.values(call.context)
-        answer = await exchange(message, network, self._context())
+        answer = await exchange(message, network)
         return answer, expectation.judge(answer, expected)
 
-    def _context(self) -> SSLContext:
+    def _warn_about_files(self, name: str) -> None:
         try:
-            return self._trust.context()
-        except OSError as error:
-            problem = self._trust.problem_of(error)
-        raise PermanentError(f"not sent: {problem}")
+            self._trust.context()
+        except TrustError as error:
+            log.warning("tls_files_unusable", action=name, problem=str(error))
 
     def _refused(self, answer: Answer, finding: Finding) -> GuardError:
         if answer.status in TRY_AGAIN:

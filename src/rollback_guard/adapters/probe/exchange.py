@@ -12,7 +12,7 @@ from rollback_guard import __version__
 from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError, told
 from rollback_guard.ports import ProbeSpec
 from rollback_guard.secret import SecretError
-from rollback_guard.wire import Deadline, Network, ResolveError, Resolver, fresh_client
+from rollback_guard.wire import Deadline, Network, ResolveError, TrustError, fresh_client
 
 MAX_REDIRECTS = 5
 
@@ -49,17 +49,18 @@ class Page:
     tls_until: datetime | None
 
 
-async def exchange(spec: ProbeSpec, *, deadline: Deadline, resolver: Resolver, context: ssl.SSLContext) -> Page:
+async def exchange(spec: ProbeSpec, network: Network) -> Page:
     """Ask the target once.
 
     Raises:
         BadAnswerError: It gave no answer, or none that is HTTP.
         NotMadeError: The guard could not ask.
     """
+    deadline = network.deadline
     try:
-        async with fresh_client(Network(resolver, deadline), context) as client:
+        async with fresh_client(network) as client:
             return await _follow(client, _request(client, spec), spec, deadline)
-    except ResolveError as error:
+    except (ResolveError, TrustError) as error:
         raise NotMadeError(str(error)) from error
     except httpx.PoolTimeout as error:
         raise NotMadeError("no connection slot left in the guard") from error

@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from ssl import SSLContext
 
 from rollback_guard.adapters.probe.exchange import Page, exchange
 from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError
@@ -15,7 +14,7 @@ from rollback_guard.core.model import Group, Labels
 from rollback_guard.core.observation import Answer, Failure, Observation, Sample, Unknown
 from rollback_guard.ports import Clock, ProbeSpec, Telemetry
 from rollback_guard.secret import redact
-from rollback_guard.wire import Deadline, Resolver, Trust
+from rollback_guard.wire import Deadline, Network, Resolver, Trust
 
 DETAIL_LENGTH = 300
 
@@ -51,7 +50,7 @@ class ProbeSource:
     async def _observe(self, spec: ProbeSpec) -> Observation:
         deadline = Deadline(self._clock, spec.timeout)
         try:
-            page = await exchange(spec, deadline=deadline, resolver=self._resolver, context=self._context(spec))
+            page = await exchange(spec, Network(self._resolver, self._trust[spec.ca_file], deadline))
             observation = self._judged(spec, page)
         except BadAnswerError as error:
             observation = _answered(0.0, str(error))
@@ -60,13 +59,6 @@ class ProbeSource:
         made = isinstance(observation.measured, Answer)
         self._telemetry.queried("probe", "ok" if made else Unknown.PROBE_NOT_MADE, deadline.taken.total_seconds())
         return observation
-
-    def _context(self, spec: ProbeSpec) -> SSLContext:
-        trust = self._trust[spec.ca_file]
-        try:
-            return trust.context()
-        except OSError as error:
-            raise NotMadeError(trust.problem_of(error)) from error
 
     def _judged(self, spec: ProbeSpec, page: Page) -> Observation:
         if wrong := problems(spec.expect, page, self._clock.now()):
