@@ -11,12 +11,11 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
-from jinja2 import StrictUndefined, Template, Undefined, meta, nodes, pass_eval_context
-from jinja2.exceptions import TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 from rollback_guard.ports import GuardError, PermanentError
 from rollback_guard.secret import REFERENCE, SecretError, SecretText, redact, remember
@@ -30,21 +29,8 @@ OUTPUT_CHARS = 64 * 1024
 QUOTED_CHARS = 120
 """Of a text or a value in a message."""
 
-_NONCE = secrets.token_hex(16)
+NONCE = secrets.token_hex(16)
 """Marks where a secret belongs; nobody outside this process can write it into a label."""
-
-_COMPOSING = (
-    nodes.Include,
-    nodes.Import,
-    nodes.FromImport,
-    nodes.Extends,
-    nodes.Block,
-    nodes.Macro,
-    nodes.CallBlock,
-    nodes.FilterBlock,
-    nodes.AssignBlock,
-)
-"""Statements that need other templates, or that could change the text in which a secret's place is marked."""
 
 
 class TemplateProblem(ValueError):  # noqa: N818  shown to people as a problem of their file
@@ -74,54 +60,6 @@ def show(value: Any) -> str:
             return str(value)
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """A sandbox in which ``labels.items`` is the label of that name, where there is one."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-# The evaluation context is asked for so that jinja2 does not compute constant expressions while it compiles:
-# checking a file must never run what stands in it.
-@pass_eval_context
-def _plain(_: object, value: Any) -> str:
-    return _defined(value)
-
-
-@pass_eval_context
-def _quoted(_: object, value: Any) -> str:
-    text = _defined(value)
-    if text in {"", ".", ".."}:
-        raise PermanentError(f"a template puts {text!r} into the URL, which would then name something else")
-    return quote(text, safe="")
-
-
-@pass_eval_context
-def _one_line(_: object, value: Any) -> str:
-    return "".join(char if char.isprintable() else " " for char in _defined(value))
-
-
-def _defined(value: Any) -> str:
-    # `str` of a StrictUndefined raises; `show` would look into it.
-    return str(value) if isinstance(value, Undefined) else show(value)
-
-
-def _sandbox(form: Form) -> _Sandbox:
-    finalize = {Form.PLAIN: _plain, Form.URL: _quoted, Form.HEADER: _one_line}[form]
-    sandbox = _Sandbox(
-        undefined=StrictUndefined, finalize=finalize, optimized=False, keep_trailing_newline=True, autoescape=False
-    )
-    sandbox.globals.clear()
-    # A retry under the same idempotency key has to send the same text.
-    del sandbox.filters["random"]
-    return sandbox
-
-
-_SANDBOXES = {form: _sandbox(form) for form in Form}
-
-
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text of the configuration, ready to be filled; `str` shows it as it was written."""
@@ -140,7 +78,7 @@ class Text:
         """
         references: list[str] = []
         skeleton = REFERENCE.sub(lambda match: _set_aside(match[0], references), source)
-        template = _compile(skeleton, form) if "{" in skeleton else None
+        template = _compiled(skeleton, form) if "{" in skeleton else None
         return cls(source, template, skeleton, tuple(references))
 
     def __str__(self) -> str:
@@ -203,7 +141,7 @@ def _bounded(parts: Iterable[str]) -> Iterator[str]:
 
 
 def _mark(index: int) -> str:
-    return f"<{_NONCE}:{index}>"
+    return f"<{NONCE}:{index}>"
 
 
 def _set_aside(reference: str, references: list[str]) -> str:
@@ -213,20 +151,7 @@ def _set_aside(reference: str, references: list[str]) -> str:
     return _mark(len(references) - 1)
 
 
-def _compile(skeleton: str, form: Form) -> Template:
-    sandbox = _SANDBOXES[form]
-    try:
-        tree = sandbox.parse(skeleton)
-        unknown = sorted(meta.find_undeclared_variables(tree) - set(KNOWN))
-        template = sandbox.from_string(skeleton)
-    except TemplateSyntaxError as error:
-        raise TemplateProblem(f"template, line {error.lineno}: {error.message}") from None
-    except (RecursionError, MemoryError, SyntaxError, OverflowError):
-        raise TemplateProblem("template: nested too deeply") from None
-    if unknown:
-        raise TemplateProblem(f"template: unknown name {unknown[0]!r}; a template knows {', '.join(KNOWN)}")
-    if any(_NONCE in const.value for const in tree.find_all(nodes.Const) if isinstance(const.value, str)):
-        raise TemplateProblem("template: a secret reference stands inside of an expression; put it outside of {{ }}")
-    if found := next(iter(tree.find_all(_COMPOSING)), None):
-        raise TemplateProblem(f"template, line {found.lineno}: {type(found).__name__.lower()} is not allowed here")
-    return template
+def _compiled(skeleton: str, form: Form) -> Template:
+    from rollback_guard.adapters.actions.sandbox import compiled  # jinja2 takes megabytes, and many texts are plain
+
+    return compiled(skeleton, form)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from rollback_guard.adapters.web.gate import Refusal, is_local, json_response
-from rollback_guard.adapters.web.page import page
+from rollback_guard.adapters.web.page import draw
 from rollback_guard.adapters.web.query import read_query
 from rollback_guard.adapters.web.views import (
     DecisionsView,
@@ -43,12 +43,11 @@ class Handlers:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._draw = page()
 
     async def overview(self, request: Request) -> Response:
         """Show guards, rules and incidents to a person."""
         snapshot = self._view.snapshot()
-        return HTMLResponse(await asyncio.to_thread(self._draw, snapshot))
+        return HTMLResponse(await asyncio.to_thread(draw, snapshot))
 
     async def metrics(self, request: Request) -> Response:
         """Expose the metrics."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-import jinja2
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 from rollback_guard.adapters.web.views import is_open, status, troubled_first, worst_first
 from rollback_guard.core import wording
@@ -25,25 +27,27 @@ STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 """The page's own style is the only one that browsers are told to accept."""
 
 
-def page() -> Callable[[Snapshot], str]:
-    """Return what draws a snapshot as HTML; every value in it is taken for hostile and escaped."""
+def draw(snapshot: Snapshot) -> str:
+    """Return a snapshot as HTML; every value in it is taken for hostile and escaped."""
+    return _template().render(
+        style=STYLE,
+        snapshot=snapshot,
+        status=status(snapshot),
+        rules=worst_first(snapshot.rules)[:ROWS],
+        guards=troubled_first(snapshot.guards),
+        is_open=is_open,
+        since=lambda at: wording.span(snapshot.at - at),
+    )
+
+
+@cache
+def _template() -> Template:
+    import jinja2  # megabytes that are only needed once somebody looks
+
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["number"] = lambda value: "none" if value is None else wording.number(value)
     environment.filters["clock"] = _clock
-    template = environment.from_string((TEMPLATES / "overview.html").read_text("utf-8"))
-
-    def draw(snapshot: Snapshot) -> str:
-        return template.render(
-            style=STYLE,
-            snapshot=snapshot,
-            status=status(snapshot),
-            rules=worst_first(snapshot.rules)[:ROWS],
-            guards=troubled_first(snapshot.guards),
-            is_open=is_open,
-            since=lambda at: wording.span(snapshot.at - at),
-        )
-
-    return draw
+    return environment.from_string((TEMPLATES / "overview.html").read_text("utf-8"))
 
 
 def _clock(at: datetime) -> str:
