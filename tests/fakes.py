@@ -208,6 +208,7 @@ class ScriptedAction:
         idempotent=False,
         inspectable=True,
         takes=None,
+        lingers=False,
     ):
         self._target = target
         self._script = list(script)
@@ -217,6 +218,7 @@ class ScriptedAction:
         self.idempotent = idempotent
         self.inspectable = inspectable
         self.goal = "flag off"
+        self.lingers = lingers
         self.calls = []
         self.did = []
 

@@ -106,6 +106,7 @@ class Daemon:
             context=self._context,
             on_end=self._loop.conclude,
             is_wanted=self._loop.is_wanted,
+            is_over=self._loop.is_over,
         )
         self._ticker = SlotTicker(self._loop.tick, self._clock, self._loop.set_clock)
         self._seen: tuple[State, timedelta, Snapshot] | None = None

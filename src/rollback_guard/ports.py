@@ -187,6 +187,11 @@ class Action(Protocol):
         ...
 
     @property
+    def lingers(self) -> bool:
+        """Whether an effect may still arrive after the guard that asked for it was killed: nobody can call it back."""
+        ...
+
+    @property
     def goal(self) -> str:
         """The goal state for people, without secrets: ``PATCH https://flags…/new-checkout``."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -112,8 +112,12 @@ def read(path: Path, overrides: Overrides) -> Loaded:
     found = load_files([path], action_types=registry.settings_types())
     problems = tuple(problem.render() for problem in found.problems)
     errors = tuple(problem.render() for problem in found.problems if problem.severity is Level.ERROR)
-    if found.policy is None or found.settings is None:
-        return Loaded(problems=problems, errors=errors)
+    if found.policy is not None and found.settings is None:
+        errors = (f"{path}:1:1: error: this is a rule file; give the guard.toml that names it (no-guard-file)",)
+    if not errors:
+        errors = tuple(_wrong_overrides(overrides))
+    if errors or found.policy is None or found.settings is None:
+        return Loaded(problems=problems or errors, errors=errors)
     settings, endpoints = found.settings, dict(found.endpoints)
     if overrides.prometheus_url and DEFAULT_SOURCE in endpoints:
         endpoints[DEFAULT_SOURCE] = replace(endpoints[DEFAULT_SOURCE], url=overrides.prometheus_url)
@@ -130,6 +134,21 @@ def read(path: Path, overrides: Overrides) -> Loaded:
         log_format=settings.log.format,
     )
     return Loaded(problems=problems, setup=setup)
+
+
+def _wrong_overrides(overrides: Overrides) -> Iterator[str]:
+    from rollback_guard.config.settings import split_listen
+
+    if overrides.listen is not None:
+        try:
+            split_listen(overrides.listen)
+        except ValueError:
+            yield f"--listen {overrides.listen}: error: this is no address to listen on; write 127.0.0.1:9876"
+    url = overrides.prometheus_url
+    if url is not None and (
+        not url.startswith(("http://", "https://")) or "@" in url.partition("://")[2].split("/")[0]
+    ):
+        yield "--prometheus-url: error: write http://host:port, without user and password"
 
 
 def main() -> None:

@@ -89,6 +89,7 @@ class Life:
             context=lambda intent: {},
             on_end=self.conclude,
             is_wanted=self.is_wanted,
+            is_over=world.loop.is_over,
             jitter=lambda: 0.0,
         )
         for action in self.actions.values():

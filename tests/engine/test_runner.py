@@ -40,6 +40,7 @@ class Bench:
             context=lambda intent: {"guard": intent.guard},
             on_end=self._on_end,
             is_wanted=self._is_wanted,
+            is_over=lambda intent: not self.wanted,
             jitter=lambda: jitter,
         )
 
@@ -302,3 +303,24 @@ async def test_attempts_and_inspections_are_counted(bench, target):
 async def test_what_a_target_says_is_cut(bench, target):
     ended = await bench.run(ScriptedAction(target, [PermanentError("x" * 100_000)]))
     assert len(ended.detail) == 2000
+
+
+async def test_an_attempt_is_not_repeated_once_nothing_calls_for_it(bench, target):
+    bench.wanted = False
+    ended = await bench.run(ScriptedAction(target, [BUSY, BUSY]))
+    assert (ended.outcome, ended.attempts) == (Outcome.FAILED, 1)
+    assert "nothing calls for it" in ended.detail
+    assert target.effects == {}
+
+
+async def test_what_may_still_be_on_its_way_is_waited_for_before_it_is_inspected(bench, target):
+    action = ScriptedAction(target, lingers=True)
+    began = bench.clock.now()
+    await bench.run(action, resumed=True)
+    assert action.did[:2] == ["sweep", "inspect"]
+    assert bench.clock.slept[0] == max(timedelta(0), INTENT.at + action.timeout - began)
+
+
+async def test_what_was_seen_before_a_repetition_is_told(bench, target):
+    ended = await bench.run(ScriptedAction(target), resumed=True)
+    assert "ended before the outcome was known; inspected: looked; executed again" in ended.detail

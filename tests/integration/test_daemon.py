@@ -113,6 +113,10 @@ class Daemon:
         found = rules.get("rules", rules) if isinstance(rules, dict) else rules
         return next(each for each in found if each["name"] == name)
 
+    def slot(self, group: str) -> str:
+        groups = json.loads(self.get("/api/v1/status")[1])["groups"]
+        return next(each["slot"] for each in groups if each["id"] == group)
+
     def log(self) -> str:
         return (self.home / "log").read_text()[-6000:]
 
@@ -268,3 +272,41 @@ def test_a_second_instance_on_the_same_journal_is_refused(tmp_path, prometheus):
         assert second.returncode == 4
         assert "another rollback-guard" in second.stderr
         assert guard.stop() == 0
+
+
+def test_a_restart_forgets_nothing_that_a_probe_saw(tmp_path, prometheus):
+    guard = Daemon(tmp_path, prometheus.url)
+    dead = free_port()
+    probe = f"probes:\n  - {{probe: dead, url: 'http://127.0.0.1:{dead}', interval: 1s, for: 1h}}\n"
+    rules = tmp_path / "rules" / "shop.yaml"
+    rules.write_text(probe + rules.read_text())
+    with guard:
+        for stop in ("terminate", "kill"):
+            wait_for(lambda: guard.rule("dead")["phase"] == "pending", "the probe to be down", log=guard.log)
+            since = guard.rule("dead")["since"]
+            slot = guard.slot("probe/dead")
+            wait_for(lambda before=slot: guard.slot("probe/dead") > before, "another slot", log=guard.log)
+            getattr(guard.process, stop)()
+            guard.process.wait(30)
+            guard.start()
+            assert guard.rule("dead")["since"] == since
+            missed = [line for line in guard.log().splitlines() if '"slots_missed"' in line and "probe/dead" in line]
+            assert all(json.loads(line)["slots"] < 10 for line in missed), "only those of the restart itself"
+        assert guard.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--listen", "foo"], "--listen foo: error"),
+        (["--prometheus-url", "http://u:p@h:1"], "without user and password"),
+        (["--config", "rules/shop.yaml"], "this is a rule file"),
+    ],
+)
+def test_wrong_options_are_explained_and_nothing_is_started(tmp_path, options, said):
+    Daemon(tmp_path, "http://127.0.0.1:9")
+    command = [sys.executable, "-m", "rollback_guard.cli", "run", *options]
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 4
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr

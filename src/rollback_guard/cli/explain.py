@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from rollback_guard.cli.remote import NotThereError, ask, output_option, url_option
+from rollback_guard.cli.remote import NotThereError, ask, member, output_option, url_option
 from rollback_guard.cli.table import clock, instant, plain, seconds, state, table
 from rollback_guard.core import wording
 
@@ -27,6 +27,7 @@ def command(incident: str | None, url: str, output: str) -> None:
     """
     if not incident:
         found = ask(url, "/api/v1/incidents?limit=1000")
+        member(found, "incidents", url)
         click.echo(json.dumps(found, indent=2) if output == "json" else _list(found))
         return
     try:
@@ -38,6 +39,7 @@ def command(incident: str | None, url: str, output: str) -> None:
         else:
             click.echo("There has been none yet.", err=True)
         sys.exit(error.exit_code)
+    member(found, "story", url)
     click.echo(json.dumps(found, indent=2) if output == "json" else "\n".join(_story(found)))
 
 

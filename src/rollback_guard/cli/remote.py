@@ -103,3 +103,11 @@ def _give_up(url: str, words: str) -> NoReturn:
     click.echo(f"No answer from {url}: {plain(words)}.", err=True)
     click.echo("Is the daemon running? --url or ROLLBACK_GUARD_URL name another address.", err=True)
     sys.exit(UNREACHABLE)
+
+
+def member(answer: Any, name: str, url: str) -> Any:
+    """Return a part of an answer; end with exit code 3 where another server answered."""
+    if isinstance(answer, dict) and name in answer:
+        return answer[name]
+    click.echo(f"{plain(url)} answers, but not as a rollback-guard does.", err=True)
+    sys.exit(UNREACHABLE)

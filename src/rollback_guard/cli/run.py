@@ -47,9 +47,7 @@ def command(config: Path, listen: str | None, prometheus_url: str | None, state:
         click.echo(problem, err=True)
     setup = loaded.setup
     if setup is None:
-        click.echo(
-            f"{config} is not valid; nothing was started. `rollback-guard check {config}` says the same.", err=True
-        )
+        click.echo(f"Nothing was started. `rollback-guard check {config}` says more about the files.", err=True)
         sys.exit(4)
     log.set_up(level=setup.log_level, log_format=setup.log_format)
 

@@ -10,11 +10,10 @@ import click
 @click.command()
 @click.argument("which", type=click.Choice(["rules", "guard"]), default="rules")
 def command(which: str) -> None:
-    r"""Print the JSON Schema of rule files (`rules`) or of guard.toml (`guard`), draft 7.
+    """Print the JSON Schema of rule files (`rules`) or of guard.toml (`guard`), draft 7.
 
-    \b
-    An editor with the YAML language server uses it for a rule file that begins with
-      # yaml-language-server: $schema=rules.schema.json
+    An editor with the YAML language server uses it for a rule file whose first line is
+    `# yaml-language-server: $schema=rules.schema.json`.
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.config import schema

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from rollback_guard.cli.remote import ask, output_option, url_option
+from rollback_guard.cli.remote import UNREACHABLE, ask, member, output_option, url_option
 from rollback_guard.cli.table import clock, instant, plain, state, table
 from rollback_guard.core import wording
 
-EXIT_CODES = {"fine": 0, "firing": 1, "blind": 3, "starting": 3}
+EXIT_CODES = {"fine": 0, "firing": 1, "blind": 3, "unable": 3, "starting": 3}
 """A guard that has not seen everything yet does not know that all is well."""
 
 LISTS = ("guards", "rules", "incidents")
@@ -26,16 +26,17 @@ def command(url: str, output: str) -> None:
     """Show what the running guard sees and does: guards, rules and incidents, worst first.
 
     Exits with 0 when all is fine, 1 when a rule fires or an incident is open, 3 when the daemon cannot be reached,
-    cannot see, or has not seen everything yet.
+    cannot see, cannot write its journal and so not act, or has not seen everything yet.
     """
     picture: dict[str, Any] = {"status": ask(url, "/api/v1/status")}
+    member(picture["status"], "condition", url)
     for each in LISTS:
-        picture[each] = ask(url, f"/api/v1/{each}")[each]
+        picture[each] = member(ask(url, f"/api/v1/{each}"), each, url)
     if output == "json":
         click.echo(json.dumps(picture, indent=2))
     else:
         click.echo("\n\n".join(_sections(picture)))
-    sys.exit(EXIT_CODES[picture["status"]["condition"]])
+    sys.exit(EXIT_CODES.get(picture["status"]["condition"], UNREACHABLE))
 
 
 def _sections(picture: dict[str, Any]) -> Iterator[str]:

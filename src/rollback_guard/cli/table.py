@@ -18,6 +18,7 @@ COLOURS = {
     "pending": DOUBTFUL,
     "blind": DOUBTFUL,
     "starting": DOUBTFUL,
+    "unable": DOUBTFUL,
     "holding": DOUBTFUL,
     "verifying": DOUBTFUL,
     "fine": GOOD,

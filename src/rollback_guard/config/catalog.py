@@ -48,6 +48,7 @@ CHECKS: Mapping[str, str] = {
     "empty-selector": "A guard selects by no label: it would act on everything.",
     "selects-nothing": "No rule and no probe carries the labels that a guard selects by.",
     "selects-no-critical": "A guard selects no critical rule, so it can never act.",
+    "severity-unknown": "A severity is nearly `critical` or `warning`, and is only shown.",
     "template-in-selector": "A guard selects by a template; labels are compared as they are written.",
     "within-too-short": "A step would be judged while old errors are still in the range of a rule.",
     "unknown-action": "A playbook names an action that guard.toml does not have.",

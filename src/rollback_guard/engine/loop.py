@@ -22,7 +22,7 @@ from rollback_guard.core.judgement import Judgement
 from rollback_guard.core.model import Group, Policy
 from rollback_guard.core.observation import Reading
 from rollback_guard.core.records import Concluded, Decided, Evaluated, Intended, Record, Stopped
-from rollback_guard.core.snapshot import Pulse
+from rollback_guard.core.snapshot import PROBE, Pulse
 from rollback_guard.core.state import State
 from rollback_guard.engine.catch_up import due_slots, read_back
 from rollback_guard.engine.narrate import narrate
@@ -228,6 +228,10 @@ class Loop:
             await self._clock.sleep(EVIDENCE_AWAITED_EVERY)
         return False
 
+    def is_over(self, intent: Intended) -> bool:
+        """Say whether it is known that nothing calls for an intent any more."""
+        return core.is_wanted(self.policy, self.state, intent, now=self._clock.now()) is False
+
     async def configure(self, policy: Policy, sources: Mapping[str, Source], *, catch_up: timedelta) -> None:
         """Put another policy in force, between two evaluations."""
         async with self._writing:
@@ -254,8 +258,14 @@ class Loop:
         left = tuple(each.open_intent.key for each in self.state.incidents.values() if each.open_intent)
         if left:
             log.warning("intents_left_open", intents=left)
+        slots = tuple(
+            Evaluated(group=name, slot=group.slot)
+            for name, group in self.state.groups.items()
+            if group.before_outage is None and self._written.get(name) != group.slot
+        )
         async with self._writing:
-            await self._write((Stopped(at=self._clock.now(), open_intents=left),))
+            self._written.clear()  # what was left out so far is written down now
+            await self._write((*slots, Stopped(at=self._clock.now(), open_intents=left)))
 
     async def _note(self, facts: Sequence[Record]) -> None:
         """Write down what is the case; it is so even where the journal can not take it."""
@@ -304,8 +314,15 @@ class Loop:
         return [record for record in records if self._is_due(record)]
 
     def _is_due(self, record: Record) -> bool:
+        if isinstance(record, Evaluated) and self._only_now(record.group):
+            return True
         last = self._written.get(record.group) if isinstance(record, Evaluated) else None
         return core.is_worth_writing(record, last, every=SLOTS_WRITTEN_EVERY)
+
+    def _only_now(self, group_id: str) -> bool:
+        """Say whether a slot holds evidence that nobody could read back later: a probe has no past."""
+        group, state = self.policy.groups.get(group_id), self.state.groups.get(group_id)
+        return group is not None and group.source == PROBE and state is not None and bool(state.alerts)
 
     def _lost(self, error: JournalError) -> None:
         self.journal_failed_since = self.journal_failed_since or self._clock.now()

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -26,6 +26,8 @@ READ_BACK_EVERY = timedelta(seconds=1)
 """How often a finished action is asked whether its goal is there yet."""
 
 DETAIL_CHARS = 2000
+
+NOT_NEEDED = "not repeated, for nothing calls for it now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Runner:
         context: What an action may know about its intent.
         on_end: Gets how each intent ended.
         is_wanted: Whether a resumed intent whose goal is not reached is still to be run; may take its time.
+        is_over: Whether nothing calls for an intent any more; asked before an attempt is repeated.
         jitter: Between 0 and 1, anew for each delay.
     """
 
@@ -57,6 +60,7 @@ class Runner:
         context: Callable[[Intended], Mapping[str, Any]],
         on_end: Callable[[Concluded], Coroutine[Any, Any, None]],
         is_wanted: Callable[[Intended], Awaitable[bool]],
+        is_over: Callable[[Intended], bool],
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
@@ -64,6 +68,7 @@ class Runner:
         self._context = context
         self._on_end = on_end
         self._is_wanted = is_wanted
+        self._is_over = is_over
         self._jitter = jitter
         self._actions: Mapping[str, Action] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -134,8 +139,11 @@ class Runner:
             clock=self._clock,
             telemetry=self._telemetry,
             jitter=self._jitter,
+            is_over=lambda: self._is_over(intent),
         )
-        return await (attempts.resume(lambda: self._is_wanted(intent)) if resumed else attempts.run())
+        if not resumed:
+            return await attempts.run()
+        return await attempts.resume(lambda: self._is_wanted(intent), begun_at=intent.at)
 
 
 class _Attempts:
@@ -150,8 +158,11 @@ class _Attempts:
         clock: Clock,
         telemetry: Telemetry,
         jitter: Callable[[], float],
+        is_over: Callable[[], bool],
     ) -> None:
         self._action = action
+        self._is_over = is_over
+        self._before = ""
         self._name = name
         self._call = call
         self._clock = clock
@@ -161,9 +172,11 @@ class _Attempts:
         self._made = 0
         self._in_doubt = False
 
-    async def resume(self, is_wanted: Callable[[], Awaitable[bool]]) -> Ended:
-        """Take up an intent whose effect may or may not have happened before a crash."""
+    async def resume(self, is_wanted: Callable[[], Awaitable[bool]], *, begun_at: datetime) -> Ended:
+        """Take up an intent whose effect may or may not have happened before a crash, or is still on its way."""
         await self._action.sweep(self._call)
+        if self._action.lingers:
+            await self._clock.sleep(max(timedelta(0), begun_at + self._action.timeout - self._clock.now()))
         return await self._settle("the daemon ended before the outcome was known", is_wanted)
 
     async def run(self) -> Ended:
@@ -176,8 +189,10 @@ class _Attempts:
                 delay = error.retry_after or self._backoff()
                 if self._left() <= delay:
                     return self._failed(f"{error} (no time left to try again)")
-                log.info("action_retried", action=self._name, intent=self._call.key, error=str(error))
                 await self._clock.sleep(delay)
+                if self._is_over():
+                    return self._failed(f"{error}; {NOT_NEEDED}")
+                log.info("action_retried", action=self._name, intent=self._call.key, error=str(error))
             except PermanentError as error:
                 return self._failed(str(error))
             except UnknownOutcome as error:
@@ -213,26 +228,30 @@ class _Attempts:
             return self._failed(f"{why}; inspected: {seen}")
         if is_wanted is not None:
             if not await is_wanted():
-                return self._failed(f"{why}; inspected: {seen}; not repeated, for nothing calls for it now")
+                return self._failed(f"{why}; inspected: {seen}; {NOT_NEEDED}")
             self._until = self._clock.elapsed() + self._action.timeout
         delay = self._backoff() if self._made else timedelta(0)
         if self._made and self._left() <= delay:
             return self._failed(f"{why}; inspected: {seen} (no time left to try again)")
         await self._clock.sleep(delay)
+        if self._made and self._is_over():
+            return self._failed(f"{why}; inspected: {seen}; {NOT_NEEDED}")
+        self._before = f"{why}; inspected: {seen}; executed again"
         return await self.run()
 
     def _failed(self, why: str) -> Ended:
         """End without success; after an attempt of which nobody could tell what it did, not with certainty."""
-        return Ended(Outcome.UNKNOWN if self._in_doubt else Outcome.FAILED, why, self._made)
+        outcome = Outcome.UNKNOWN if self._in_doubt else Outcome.FAILED
+        return Ended(outcome, _joined(self._before, why), self._made)
 
     async def _read_back(self, said: str) -> Ended:
         """Do not take a target's word for it: wait until the goal is seen, within the time limit."""
         if not self._action.inspectable:
-            return Ended(Outcome.SUCCEEDED, said, self._made)
+            return Ended(Outcome.SUCCEEDED, _joined(self._before, said), self._made)
         while True:
             goal, seen = await self._inspect()
             if goal is not Goal.NOT_REACHED:
-                return Ended(Outcome.SUCCEEDED, _joined(said, f"inspected: {seen}"), self._made)
+                return Ended(Outcome.SUCCEEDED, _joined(self._before, said, f"inspected: {seen}"), self._made)
             if self._left() <= READ_BACK_EVERY:
                 return Ended(Outcome.FAILED, f"{said}; but the goal is not reached: {seen}", self._made)
             await self._clock.sleep(READ_BACK_EVERY)

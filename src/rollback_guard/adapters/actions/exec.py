@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
 import signal
 from collections.abc import Mapping
 from datetime import timedelta
@@ -121,6 +122,9 @@ class Exec:
         self._env = {variable: Text.parse(text) for variable, text in settings.env.items()}
         self._inspection = [Text.parse(part) for part in settings.inspect.command] if settings.inspect else []
         self._inspect_timeout = settings.inspect.timeout if settings.inspect else timedelta(0)
+        for program in (settings.command[0], *(settings.inspect.command[:1] if settings.inspect else ())):
+            if "{" not in program and shutil.which(program) is None and not (self._cwd / program).exists():
+                log.warning("program_not_found", action=name, program=program)
 
     @property
     def timeout(self) -> timedelta:
@@ -136,6 +140,11 @@ class Exec:
     def inspectable(self) -> bool:
         """Whether there is an inspection command."""
         return bool(self._inspection)
+
+    @property
+    def lingers(self) -> bool:
+        """A command is ended by `sweep`."""
+        return False
 
     @property
     def goal(self) -> str:

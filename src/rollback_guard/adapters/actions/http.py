@@ -125,6 +125,11 @@ class Http:
         return self._inspection is not None
 
     @property
+    def lingers(self) -> bool:
+        """A request that was sent goes on at its target."""
+        return True
+
+    @property
     def goal(self) -> str:
         """The request as it was written."""
         return str(self._request)

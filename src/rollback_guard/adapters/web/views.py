@@ -39,6 +39,7 @@ class Condition(StrEnum):
 
     FIRING = "firing"  # a rule that is no shadow fires, or an incident is not closed
     BLIND = "blind"  # something cannot be seen that ought to be
+    UNABLE = "unable"  # the journal can not be written, so that no action would be started
     STARTING = "starting"  # not everything has been evaluated yet
     FINE = "fine"
 
@@ -169,6 +170,8 @@ def condition(snapshot: Snapshot) -> Condition:
         return Condition.FIRING
     if any(map(is_blind, rules)) or any(guard.blind_since for guard in snapshot.guards):
         return Condition.BLIND
+    if snapshot.journal_failed_since is not None:
+        return Condition.UNABLE
     return Condition.FINE if snapshot.ready else Condition.STARTING
 
 

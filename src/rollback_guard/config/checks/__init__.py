@@ -15,6 +15,7 @@ from rollback_guard.config.checks import (
     probes,
     records,
     selectors,
+    severities,
     verification,
 )
 from rollback_guard.config.inventory import Inventory
@@ -23,6 +24,7 @@ from rollback_guard.config.problems import Problem
 CHECKS: tuple[Callable[[Inventory], Iterable[Problem]], ...] = (
     duplicates.check,
     selectors.check,
+    severities.check,
     playbooks.check,
     verification.check,
     datasources.check,
