@@ -267,7 +267,7 @@ async def test_an_action_without_inspection_says_so(subject):
 
 
 async def test_a_value_that_is_missing_is_a_permanent_error_and_nothing_is_done(subject):
-    error = await failure_of(subject.action("done", value="{{ incident.nothing }}"), PermanentError)
+    error = await failure_of(subject.action("done", value="{{ alerts[0].labels.nothing }}"), PermanentError)
 
     assert "nothing" in str(error)
     assert subject.effects() == []

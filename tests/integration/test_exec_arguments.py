@@ -114,6 +114,8 @@ async def test_a_million_alerts_do_not_stop_a_rollback(tmp_path):
         ("{{ guard.name", "template, line 1"),
         ("{% if guard %}", "template, line 1"),
         ("{{ incidnt.id }}", "unknown name 'incidnt'"),
+        ("{{ incident.nope }}", "unknown member 'incident.nope'"),
+        ("{{ alerts[0]['labls'] }}", "unknown member 'alerts.labls'"),
         ("{{ rollout.previous_version }}", "unknown name 'rollout'"),
         ("{{ range(9) }}", "unknown name 'range'"),
         ("{{ guard.name | nosuchfilter }}", "nosuchfilter"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ from jinja2 import StrictUndefined, Template, Undefined, meta, nodes, pass_eval_
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from rollback_guard.adapters.actions.template import KNOWN, NONCE, Form, TemplateProblem, show
+from rollback_guard.adapters.actions.template import KNOWN, MEMBERS, NONCE, Form, TemplateProblem, show
 from rollback_guard.ports import PermanentError
 
 _COMPOSING = (
@@ -94,6 +94,24 @@ def compiled(skeleton: str, form: Form) -> Template:
         raise TemplateProblem(f"template: unknown name {unknown[0]!r}; a template knows {', '.join(KNOWN)}")
     if any(NONCE in const.value for const in tree.find_all(nodes.Const) if isinstance(const.value, str)):
         raise TemplateProblem("template: a secret reference stands inside of an expression; put it outside of {{ }}")
+    for member, known in _unknown_members(tree):
+        raise TemplateProblem(f"template: unknown member {member!r}; there are {', '.join(sorted(known))}")
     if found := next(iter(tree.find_all(_COMPOSING)), None):
         raise TemplateProblem(f"template, line {found.lineno}: {type(found).__name__.lower()} is not allowed here")
     return template
+
+
+def _unknown_members(tree: nodes.Template) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield what is asked of the context by name and is not in it; a label may have any name."""
+    for asked in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
+        name = asked.attr if isinstance(asked, nodes.Getattr) else getattr(asked.arg, "value", None)
+        owner = asked.node
+        if isinstance(owner, nodes.Getitem) and isinstance(owner.node, nodes.Name) and owner.node.name == "alerts":
+            owner = owner.node
+        elif isinstance(owner, nodes.Name) and owner.name == "alerts":
+            continue
+        if not isinstance(name, str) or name.startswith("_") or not isinstance(owner, nodes.Name):
+            continue
+        known = MEMBERS.get(owner.name)
+        if known is not None and name not in known and not hasattr(dict, name):
+            yield f"{owner.name}.{name}", known

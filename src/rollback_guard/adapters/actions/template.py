@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 from rollback_guard.ports import GuardError, PermanentError
 from rollback_guard.secret import REFERENCE, SecretError, SecretText, redact, remember
 
+MEMBERS: Mapping[str, frozenset[str]] = {
+    "guard": frozenset({"name", "instance"}),
+    "incident": frozenset({"id", "opened_at", "breached_at", "rules"}),
+    "action": frozenset({"name", "goal", "step", "key"}),
+    "alerts": frozenset({"rule", "phase", "labels", "value", "op", "threshold", "active_at"}),
+}
+"""What a template may use of `Call.context`: the members of each name, and of each of the alerts."""
+
 KNOWN = ("guard", "incident", "alerts", "action")
 """The names a template may use: the keys of `Call.context`."""
 
