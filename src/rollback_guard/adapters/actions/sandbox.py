@@ -103,15 +103,18 @@ def compiled(skeleton: str, form: Form) -> Template:
 
 def _unknown_members(tree: nodes.Template) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield what is asked of the context by name and is not in it; a label may have any name."""
-    for asked in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
-        name = asked.attr if isinstance(asked, nodes.Getattr) else getattr(asked.arg, "value", None)
-        owner = asked.node
-        if isinstance(owner, nodes.Getitem) and isinstance(owner.node, nodes.Name) and owner.node.name == "alerts":
-            owner = owner.node
-        elif isinstance(owner, nodes.Name) and owner.name == "alerts":
-            continue
-        if not isinstance(name, str) or name.startswith("_") or not isinstance(owner, nodes.Name):
-            continue
-        known = MEMBERS.get(owner.name)
-        if known is not None and name not in known and not hasattr(dict, name):
-            yield f"{owner.name}.{name}", known
+    asked: list[tuple[object, nodes.Expr]] = [(got.attr, got.node) for got in tree.find_all(nodes.Getattr)]
+    asked += [(getattr(got.arg, "value", None), got.node) for got in tree.find_all(nodes.Getitem)]
+    for name, owner in asked:
+        root = _root(owner)
+        known = MEMBERS.get(root)
+        is_member = isinstance(name, str) and not name.startswith("_") and not hasattr(dict, name)
+        if known is not None and is_member and name not in known:
+            yield f"{root}.{name}", known
+
+
+def _root(owner: nodes.Expr) -> str:
+    """Return the name whose members are asked for: of `alerts` those of one element, not of the list."""
+    if isinstance(owner, nodes.Getitem) and isinstance(owner.node, nodes.Name) and owner.node.name == "alerts":
+        return "alerts"
+    return owner.name if isinstance(owner, nodes.Name) and owner.name != "alerts" else ""
