@@ -89,7 +89,7 @@ class Life:
             context=lambda intent: {},
             on_end=self.conclude,
             is_wanted=self.is_wanted,
-            is_over=world.loop.is_over,
+            is_over=self.is_over,
             jitter=lambda: 0.0,
         )
         for action in self.actions.values():
@@ -106,6 +106,9 @@ class Life:
 
     async def conclude(self, ended):
         await self.world.loop.conclude(ended)
+
+    def is_over(self, intent):
+        return self.world.loop.is_over(intent)
 
     async def is_wanted(self, intent):
         return await self.world.loop.is_wanted(intent)
