@@ -126,7 +126,7 @@ class Daemon:
                 await self._loop.begin(self._runner)
                 self._ticker.start(self._loop.policy.groups.values())
             log.info(
-                "started",
+                "watching",
                 listen=_address(self._setup),
                 rules=len(self._loop.policy.rules),
                 journal=str(self._setup.state),
@@ -149,7 +149,6 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await _close(_closeables(self._parts))
         await self._journal.close()
-        log.info("stopped")
 
     def _build(self, setup: Setup, kept: Mapping[str, Source]) -> Parts:
         """Make sources and actions, but for the sources that are kept with what they remember."""

@@ -70,7 +70,8 @@ class Settings(Payload):
     headers: Headers = Field(default_factory=dict)
     expect: Expect = Field(default_factory=Expect, description="What the answer says when it was done.")
     timeout: Duration = Field(
-        default=timedelta(seconds=10), description="From looking up the name to the last byte of the answer."
+        default=timedelta(seconds=10),
+        description="For all attempts together; of each, from looking up the name to the last byte of the answer.",
     )
     idempotent: bool = Field(
         default=False, description="Whether repeating the request is harmless when its outcome is not known."
