@@ -241,6 +241,7 @@ async def test_after_a_close_the_next_instance_may_have_it(path, failures):
         journal = SqliteJournal(path, telemetry=failures)
         await journal.close()
         await journal.close()
+    assert failures.kinds == []
 
 
 async def test_closing_moves_everything_into_the_one_file(journal, path, tmp_path):

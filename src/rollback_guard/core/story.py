@@ -248,10 +248,10 @@ def _ended(record: IncidentEnded, account: Account) -> Said:
     if record.decision is not Decision.HAND_OVER:
         return record.at, f"The incident is over{after}.", ()
     intent = account.intent()
-    todo = wording.to_do(
+    advice = wording.to_do(
         record.reason, intent.action if intent else "the action", intent.goal if intent else "see the playbook"
     )
-    return record.at, f"The guard is done{after}: people have to go on.", (todo,)
+    return record.at, f"The guard is done{after}: people have to go on.", (advice,)
 
 
 def _now(account: Account) -> Iterator[Said]:
