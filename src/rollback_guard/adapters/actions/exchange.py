@@ -77,7 +77,9 @@ async def exchange(message: Message, network: Network) -> Answer:
 
 async def _talk(message: Message, network: Network) -> Answer:
     async with fresh_client(network) as client:
-        request = httpx.Request(message.method, message.url, headers=list(message.headers), content=message.content)
+        # As bytes: httpx takes text for ASCII, and a variable of the environment may hold what is no text at all.
+        headers = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in message.headers]
+        request = httpx.Request(message.method, message.url, headers=headers, content=message.content)
         response = await client.send(request, stream=True)
         try:
             return await _read(response)
@@ -95,7 +97,7 @@ async def _read(response: httpx.Response) -> Answer:
         body += chunk
         if len(body) > BODY_BYTES:
             return Answer(status=status, headers=headers, unread=f"it is longer than {BODY_BYTES} bytes")
-    return Answer(status=status, headers=headers, body=body.decode("utf-8", "replace"))
+    return Answer(status=status, headers=headers, body=body.decode("utf-8-sig", "replace"))
 
 
 def _failed(error: Exception, *, sent: bool) -> GuardError:

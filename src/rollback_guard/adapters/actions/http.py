@@ -203,7 +203,7 @@ class Http:
             return timedelta(seconds=min(int(value[:9]), LONGEST_PAUSE.total_seconds()))
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         pause = (at if at.tzinfo else at.replace(tzinfo=UTC)) - self._clock.now()
         return min(max(pause, timedelta(0)), LONGEST_PAUSE)

@@ -123,9 +123,10 @@ class Request:
 
     def _content(self, context: Mapping[str, Any]) -> tuple[str, bytes]:
         if self._json is not None:
-            return "application/json", json.dumps(document.filled(self._json, context), ensure_ascii=False).encode()
+            return "application/json", json.dumps(document.filled(self._json, context)).encode()
         if self._form is not None:
-            return "application/x-www-form-urlencoded", urlencode(document.filled(self._form, context)).encode()
+            fields = document.filled(self._form, context)
+            return "application/x-www-form-urlencoded", urlencode(fields, errors="replace").encode()
         if self._body is not None:
             return "text/plain; charset=utf-8", self._body.fill(context).encode("utf-8", "replace")
         return "", b""

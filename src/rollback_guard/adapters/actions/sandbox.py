@@ -48,7 +48,7 @@ def _quoted(_: object, value: Any) -> str:
     text = _defined(value)
     if text in {"", ".", ".."}:
         raise PermanentError(f"a template puts {text!r} into the URL, which would then name something else")
-    return quote(text, safe="")
+    return quote(text, safe="", errors="replace")
 
 
 @pass_eval_context
