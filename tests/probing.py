@@ -10,7 +10,8 @@ from rollback_guard.adapters.probe import ProbeSource
 from rollback_guard.core.condition import Comparison, Condition, Operator
 from rollback_guard.core.model import Group, Rule
 from rollback_guard.core.observation import Answer, Failure, Observation, Unknown
-from rollback_guard.ports import Expectation, ProbeSpec, Source
+from rollback_guard.ports import Source
+from rollback_guard.specs import Expectation, ProbeSpec
 from targets import target
 
 SLOT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,9 +20,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from rollback_guard.core.model import Group, Labels
+from rollback_guard.core.notice import Notice
 from rollback_guard.core.observation import Observation
 from rollback_guard.core.records import Record
-from rollback_guard.secret import SecretText
+from rollback_guard.core.state import State
 
 
 class GuardError(Exception):
@@ -51,65 +52,6 @@ class UnknownOutcome(GuardError):  # noqa: N818  it is no error: not knowing is 
 
 class JournalError(GuardError):
     """Say that a record is not durable."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a Prometheus is and how to talk to it; every credential is a reference or a path.
-
-    Attributes:
-        headers: Sent with every request; values may refer to secrets.
-        bearer_token: Text that refers to a secret, e.g. ``${file:…}``.
-        basic_auth: User name and a text that refers to the password.
-        trust_env: Whether proxies from the environment are used.
-        max_series: More series than this in one answer are refused.
-    """
-
-    name: str
-    url: str
-    timeout: timedelta = timedelta(seconds=5)
-    headers: tuple[tuple[str, SecretText], ...] = ()
-    bearer_token: SecretText | None = None
-    basic_auth: tuple[str, SecretText] | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    trust_env: bool = False
-    max_response_bytes: int = 16 * 1024 * 1024
-    max_series: int = 100_000
-    concurrency: int = 4
-    batch_size: int = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """What a good HTTP answer looks like.
-
-    Attributes:
-        status: Empty means any 2xx.
-        json: Dotted path or top-level key, and the value that must stand there.
-        body: Regular expression that must match somewhere in the body.
-    """
-
-    status: tuple[int, ...] = ()
-    json: tuple[tuple[str, Any], ...] = ()
-    body: str | None = None
-    latency_below: timedelta | None = None
-    tls_valid_for: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeSpec:
-    """One health check; it belongs to the rule with the same id."""
-
-    rule: str
-    url: str
-    timeout: timedelta
-    method: str = "GET"
-    headers: tuple[tuple[str, SecretText], ...] = ()
-    expect: Expectation = Expectation()
-    ca_file: str | None = None
-    max_body_bytes: int = 1024 * 1024
 
 
 class Source(Protocol):
@@ -222,14 +164,47 @@ class Action(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What a journal tells at the start: a state that was kept, and the records since then."""
+
+    state: State
+    records: Sequence[Record]
+
+
 class Journal(Protocol):
     """Keep records, in order, for good. One writer."""
 
-    async def append(self, records: Sequence[Record]) -> None:
-        """Make the records durable, all or none.
+    async def append(self, records: Sequence[Record], notices: Sequence[Notice] = ()) -> None:
+        """Make the records durable and put the notices into the outbox, all or none.
+
+        A notice whose id is known already is left out.
 
         Raises:
             JournalError: They are not durable.
+        """
+        ...
+
+    async def load(self) -> Past:
+        """Return what is needed to fold the present state: the newest checkpoint and all records after it."""
+        ...
+
+    async def checkpoint(self, state: State) -> None:
+        """Keep the fold of all records so far, so that the next start need not read them.
+
+        Raises:
+            JournalError: It was not kept; nothing else has changed.
+        """
+        ...
+
+    async def prune(self, before: datetime) -> int:
+        """Forget the oldest records, as far as they are from before then, checkpointed, and of no open incident.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            JournalError: Nothing was forgotten.
         """
         ...
 
@@ -243,6 +218,73 @@ class Journal(Protocol):
 
     async def close(self) -> None:
         """Release the file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One notice on its way to one channel."""
+
+    number: int
+    channel: str
+    notice: Notice
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What an outbox still holds; `oldest` is when its oldest letter was put in."""
+
+    letters: int = 0
+    oldest: datetime | None = None
+
+
+class Outbox(Protocol):
+    """Keep letters until they are delivered, beside the journal and as durable.
+
+    All of these raise `JournalError` where the database refuses; what was not written down happens again.
+    """
+
+    async def due(self, now: datetime, *, most: int) -> Sequence[Letter]:
+        """Return letters to be sent now, oldest first: of each channel's thread only the oldest that is left."""
+        ...
+
+    async def sent(self, letter: Letter, at: datetime) -> None:
+        """Forget a letter that was delivered."""
+        ...
+
+    async def postpone(self, letter: Letter, until: datetime, error: str) -> None:
+        """Try a letter again later; the ones after it in its thread wait too."""
+        ...
+
+    async def give_up(self, letter: Letter, at: datetime, why: str) -> None:
+        """Forget a letter that is never delivered; that it was given up stays on record."""
+        ...
+
+    async def sent_since(self, channel: str, since: datetime) -> int:
+        """Return how many letters a channel delivered since then, also before a restart."""
+        ...
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Return by channel what waits to be delivered."""
+        ...
+
+
+class Channel(Protocol):
+    """Deliver notices to people somewhere."""
+
+    async def send(self, notice: Notice) -> None:
+        """Deliver one notice.
+
+        Raises:
+            TransientError: It was not delivered; trying again may help.
+            PermanentError: It was not and will never be delivered.
+            UnknownOutcome: It may have been delivered; it is sent again under the same id.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
         ...
 
 
@@ -283,6 +325,14 @@ class Telemetry(Protocol):
 
     def journal_failed(self, kind: str) -> None:
         """Records could not be made durable: full, io_error, locked, read_only, other."""
+        ...
+
+    def notified(self, channel: str, result: str) -> None:
+        """One letter was tried: delivered, transient, unknown, given_up, held_back."""
+        ...
+
+    def refused(self, kind: str) -> None:
+        """A caller was not let in: no_token, bad_token, scope, rate_limited, signature."""
         ...
 
     def client_rebuilt(self, client: str) -> None:

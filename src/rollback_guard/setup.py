@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rollback_guard.core.model import Mode, Policy
-from rollback_guard.ports import Endpoint, ProbeSpec
+from rollback_guard.specs import Endpoint, ProbeSpec
 
 LONGEST_S = 300
 """Ten thousand rules take a few seconds."""

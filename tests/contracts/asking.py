@@ -13,7 +13,8 @@ from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.core.condition import Comparison, Condition, Operator, Ratio
 from rollback_guard.core.model import Group, Labels, Rule
 from rollback_guard.core.observation import Observation
-from rollback_guard.ports import Endpoint, Telemetry
+from rollback_guard.ports import Telemetry
+from rollback_guard.specs import Endpoint
 
 SLOT = datetime(2024, 3, 1, 12, 0, 3, 137_000, tzinfo=UTC)
 INTERVAL = timedelta(seconds=15)

@@ -19,7 +19,7 @@ from rollback_guard.adapters.prometheus.client import Client
 from rollback_guard.adapters.prometheus.grid import Grid
 from rollback_guard.adapters.prometheus.refusal import Refused
 from rollback_guard.core.observation import Answer, Failure, Family, Sample, Unknown, family
-from rollback_guard.ports import Endpoint
+from rollback_guard.specs import Endpoint
 
 ONE = {"metric": {"job": "shop"}, "value": [1, "0.5"]}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -29,7 +29,7 @@ from rollback_guard.core.model import (
     labels_of,
 )
 from rollback_guard.core.split import split
-from rollback_guard.ports import Endpoint, Expectation, ProbeSpec
+from rollback_guard.specs import Endpoint, Expectation, ProbeSpec
 
 PROBE_TIMEOUT = timedelta(seconds=5)
 """Bound of a probe that names none; a health check that takes longer is no good sign anyway."""

@@ -28,7 +28,7 @@ from rollback_guard.config.rulefile import RuleFile
 from rollback_guard.config.settings import GuardFile
 from rollback_guard.config.validate import Valid, validate
 from rollback_guard.core.model import Policy
-from rollback_guard.ports import Endpoint, ProbeSpec
+from rollback_guard.specs import Endpoint, ProbeSpec
 
 ActionTypes = Mapping[str, type[BaseModel]]
 

@@ -14,6 +14,12 @@ from functools import cached_property
 
 from rollback_guard.core.condition import Condition
 
+PROBE = "probe"
+"""The source of groups that hold one health check."""
+
+SIGNAL = "signal"
+"""The source of groups that hold the alerts that other systems send."""
+
 Labels = tuple[tuple[str, str], ...]
 """Label names and values, sorted by name, so that equal sets are equal and hashable."""
 
@@ -107,7 +113,7 @@ class Group:
     """Rules that are evaluated together, at the same slots.
 
     Attributes:
-        source: Who reads it: ``prometheus``, another data source's name, or ``probe``.
+        source: Who reads it: ``prometheus``, another data source's name, ``probe`` or ``signal``.
         offset: Distance of its slots from multiples of ``interval``, below ``interval``.
         query_offset: A slot asks for the values of this much earlier.
         limit: More active series of one rule than this are an error of that rule; 0 is no limit.
@@ -124,18 +130,56 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
-    """Say how a step's success shows: its incident's rules pass for `stable_for`, not later than `within`."""
+    """Say how a step's success shows: rules pass for `stable_for`, not later than `within`.
+
+    Attributes:
+        rules: Ids of the rules and probes that tell it; empty means those of the incident.
+    """
 
     within: timedelta
     stable_for: timedelta
+    rules: tuple[str, ...] = ()
+
+
+class Otherwise(StrEnum):
+    """What becomes of a step that nobody approved in time."""
+
+    RUN = "run"
+    SKIP = "skip"
+    HAND_OVER = "hand_over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Ask a person before a step is run, for at most `within`."""
+
+    within: timedelta
+    otherwise: Otherwise = Otherwise.HAND_OVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Run one action of a playbook, then verify it."""
+    """Run one action of a playbook, or only tell people; then watch whether it helped.
+
+    Attributes:
+        action: Empty for a step that only notifies.
+        notify: Channels that are told; empty for a step that acts.
+        select: Labels of which one of the incident's rules must have all, or the step is skipped.
+        timeout: Bound of all attempts together; ``None`` is the action's own.
+        approve: Who is asked first; ``None`` is nobody.
+    """
 
     action: str
     verify: Verify
+    notify: tuple[str, ...] = ()
+    select: Labels = ()
+    timeout: timedelta | None = None
+    approve: Approval | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: its action, or whom it tells."""
+        return self.action or f"notify {', '.join(self.notify)}"
 
 
 class BlindPolicy(StrEnum):
@@ -154,12 +198,58 @@ class Blindness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flapping:
+    """Tell a rule that comes and goes from an incident: more than `incidents` of one guard in any `per`."""
+
+    incidents: int = 5
+    per: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bound what one guard may do: at most `max_actions` in any `per`, and `cooldown` between incidents."""
 
     max_actions: int
     per: timedelta = timedelta(hours=1)
     cooldown: timedelta = timedelta(minutes=15)
+    flapping: Flapping = Flapping()
+
+
+class Armed(StrEnum):
+    """When a guard may act."""
+
+    ALWAYS = "always"
+    ROLLOUT = "rollout"
+
+
+class AlreadyBad(StrEnum):
+    """What becomes of that which fired when the rollout began."""
+
+    EXCLUDE = "exclude"
+    ACT = "act"
+
+
+class JournalPolicy(StrEnum):
+    """What a guard does with an intent that cannot be written down."""
+
+    HOLD = "hold"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Channels that hear of a guard's warnings, and of all that concerns its incidents."""
+
+    warning: tuple[str, ...] = ()
+    critical: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One level of escalation: whom to call once an incident has lasted for `after` without acknowledgement."""
+
+    after: timedelta
+    notify: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,16 +257,30 @@ class Guard:
     """The policy for one service.
 
     Attributes:
-        rules: Ids of the rules and probes it listens to, resolved from its selector.
+        rules: Ids of the rules and probes it listens to, resolved from its selector, and of its signals.
+        select: Labels that an incoming alert must have to be one of its signals.
+        signals: Names of alerts from elsewhere that make it act; each is the rule ``signal/<guard>/<name>``.
         warm_up: Time after the start of the guard in which it evaluates and does not act.
+        window: How long a rollout lasts at most.
+        veto: Time before every action in which a person may cancel it.
+        escalate: By time since the incident began, in this order.
     """
 
     name: str
     rules: frozenset[str]
     playbook: tuple[Step, ...]
     limits: Limits
+    select: Labels = ()
+    signals: tuple[str, ...] = ()
+    armed: Armed = Armed.ALWAYS
+    window: timedelta = timedelta(hours=24)
     warm_up: timedelta = timedelta(0)
+    already_bad: AlreadyBad = AlreadyBad.EXCLUDE
+    veto: timedelta = timedelta(0)
     blind: Blindness = Blindness()
+    notify: Notify = Notify()
+    escalate: tuple[Level, ...] = ()
+    when_journal_fails: JournalPolicy = JournalPolicy.HOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +291,14 @@ class Storm:
     within: timedelta = timedelta(minutes=2)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Bound what all guards together may do: at most `max_actions` in any `per`; ``None`` is no bound."""
+
+    max_actions: int | None = None
+    per: timedelta = timedelta(hours=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """All that the people wrote, compiled and cross-checked.
@@ -194,6 +306,8 @@ class Policy:
     Attributes:
         digest: Of the files it came from; shown as the configuration's hash.
         goals: What each action brings about, in words, by its name.
+        undos: By an action's name the action that takes it back.
+        url: Where people find this instance, for links in notifications; may be empty.
     """
 
     name: str = "rollback-guard"
@@ -201,7 +315,10 @@ class Policy:
     groups: Mapping[str, Group] = field(default_factory=dict)
     guards: Mapping[str, Guard] = field(default_factory=dict)
     storm: Storm = Storm()
+    fleet: Fleet = Fleet()
     goals: Mapping[str, str] = field(default_factory=dict)
+    undos: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
     digest: str = ""
 
     @cached_property

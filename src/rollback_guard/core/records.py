@@ -12,56 +12,66 @@ from enum import StrEnum
 from typing import Literal
 
 from rollback_guard.core.alert import Alert, Because
-from rollback_guard.core.model import Labels, Mode, Phase, Verdict
+from rollback_guard.core.model import Labels, Mode, Otherwise, Phase, Verdict
 from rollback_guard.core.observation import Unknown
+from rollback_guard.core.orders import (
+    Acknowledged,
+    Approved,
+    Excused,
+    Extended,
+    MaintenanceChanged,
+    Paused,
+    Resumed,
+    RolloutFinished,
+    RolloutStarted,
+    Signal,
+    Signalled,
+    Triggered,
+    Vetoed,
+    Window,
+)
+from rollback_guard.core.reasons import Decision, Outcome, Reason
 
-
-class Decision(StrEnum):
-    """What a guard concluded."""
-
-    NONE = "none"  # nothing to do
-    HOLD = "hold"  # a breach, and a reason not to act
-    ACT = "act"  # run a step of the playbook
-    RECOVERED = "recovered"  # the incident is over
-    HAND_OVER = "hand_over"  # people are needed
-
-
-class Reason(StrEnum):
-    """Why it concluded that. One enum for journal, metrics, API, explain and tests."""
-
-    # none
-    HEALTHY = "healthy"
-    # hold
-    NOT_CRITICAL = "not_critical"
-    SHADOW = "shadow"
-    WARMING_UP = "warming_up"
-    STORM = "storm"
-    COOLDOWN = "cooldown"
-    LIMIT_REACHED = "limit_reached"
-    DRY_RUN = "dry_run"
-    IN_PROGRESS = "in_progress"
-    BLIND = "blind"
-    # act
-    BREACH = "breach"
-    NOT_RECOVERED = "not_recovered"
-    ACTION_FAILED = "action_failed"
-    # recovered
-    VERIFIED = "verified"
-    BY_ITSELF = "by_itself"
-    # hand over
-    PLAYBOOK_EXHAUSTED = "playbook_exhausted"
-    CANNOT_TELL = "cannot_tell"
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    GUARD_REMOVED = "guard_removed"
-    RULES_REMOVED = "rules_removed"
-
-
-class Outcome(StrEnum):
-    """How an intent ended. `unknown` is only written when people have to look."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
+__all__ = [
+    "Acknowledged",
+    "Approved",
+    "Awaited",
+    "ClockStepped",
+    "Concluded",
+    "Configured",
+    "Decided",
+    "Decision",
+    "Escalated",
+    "Evaluated",
+    "Evidence",
+    "Excused",
+    "Extended",
+    "IncidentCleared",
+    "IncidentEnded",
+    "IncidentJoined",
+    "IncidentOpened",
+    "Intended",
+    "MaintenanceChanged",
+    "Outcome",
+    "Paused",
+    "Reason",
+    "Record",
+    "Resumed",
+    "Rewound",
+    "RolloutFinished",
+    "RolloutStarted",
+    "Sight",
+    "Signal",
+    "Signalled",
+    "Started",
+    "Stopped",
+    "Transition",
+    "Triggered",
+    "Vetoed",
+    "Wait",
+    "Watched",
+    "Window",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,13 +208,20 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentOpened:
-    """An episode of a guard began. `breached_at` is the first breach of the alerts that opened it."""
+    """An episode of a guard began.
+
+    Attributes:
+        breached_at: The first breach of the alerts that opened it.
+        rules: Those that fired; none where a person opened it while nothing did.
+        by: The person who opened it by a trigger; empty where the rules did.
+    """
 
     incident: str
     guard: str
     at: datetime
     breached_at: datetime
     rules: tuple[str, ...]
+    by: str = ""
     kind: Literal["incident_opened"] = "incident_opened"
 
 
@@ -223,11 +240,19 @@ class IncidentJoined:
 class Intended:
     """An action is about to run; committed before the effect.
 
+    `within`, `stable_for`, `rules` and `timeout` are copied from the step, so that a reload does not change what was
+    promised.
+
     Attributes:
         key: Idempotency key; one key never has two effects.
-        step: Index in the playbook, from 0.
+        step: Index in the playbook, from 0; of an undo that of the step that it takes back.
         goal: The goal state in words, free of secrets.
-        verify: Copied from the step, so that a reload does not change what was promised.
+        rules: Which tell whether it helped; empty means those of the incident.
+        timeout: Bound of all attempts together; ``None`` is the action's own.
+        notify: Whom to tell, in a step that only does that: it is concluded in the same breath and has no effect.
+        undoes: Key of the intent that this one takes back; it is not verified.
+        by: The person who asked for it; empty where the guard decided.
+        why: What that person said.
     """
 
     key: str
@@ -239,6 +264,12 @@ class Intended:
     at: datetime
     within: timedelta
     stable_for: timedelta
+    rules: tuple[str, ...] = ()
+    timeout: timedelta | None = None
+    notify: tuple[str, ...] = ()
+    undoes: str = ""
+    by: str = ""
+    why: str = ""
     kind: Literal["intended"] = "intended"
 
 
@@ -273,13 +304,18 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentEnded:
-    """The playbook is over: recovered, or handed over to people."""
+    """The playbook is over: recovered, or handed over to people.
+
+    Attributes:
+        excused: What still fires although other rules have proven the recovery: it opens no new incident.
+    """
 
     incident: str
     guard: str
     at: datetime
     decision: Decision
     reason: Reason
+    excused: tuple[Excused, ...] = ()
     kind: Literal["incident_ended"] = "incident_ended"
 
 
@@ -291,6 +327,46 @@ class IncidentCleared:
     guard: str
     at: datetime
     kind: Literal["incident_cleared"] = "incident_cleared"
+
+
+class Wait(StrEnum):
+    """What a step waits for before it is run."""
+
+    VETO = "veto"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A step is about to be run unless a person cancels it, or is not run until one approves.
+
+    Attributes:
+        otherwise: What becomes of it when the time is up and nobody said anything.
+        reason: Why it is to be run.
+    """
+
+    incident: str
+    guard: str
+    at: datetime
+    step: int
+    action: str
+    what: Wait
+    until: datetime
+    otherwise: Otherwise
+    reason: Reason
+    kind: Literal["awaited"] = "awaited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalated:
+    """An incident lasted so long without acknowledgement that the next level was called; `level` counts from 1."""
+
+    incident: str
+    guard: str
+    at: datetime
+    level: int
+    notify: tuple[str, ...]
+    kind: Literal["escalated"] = "escalated"
 
 
 Record = (
@@ -308,4 +384,17 @@ Record = (
     | Watched
     | IncidentEnded
     | IncidentCleared
+    | Awaited
+    | Extended
+    | Approved
+    | Vetoed
+    | Acknowledged
+    | Escalated
+    | Triggered
+    | Paused
+    | Resumed
+    | MaintenanceChanged
+    | RolloutStarted
+    | RolloutFinished
+    | Signalled
 )

@@ -8,8 +8,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.model import Labels, Mode, Verdict
-from rollback_guard.core.records import Decided, Decision, Outcome, Reason, Sight
+from rollback_guard.core.model import Labels, Mode, Otherwise, Verdict
+from rollback_guard.core.records import (
+    Decided,
+    Decision,
+    Excused,
+    Outcome,
+    Reason,
+    Sight,
+    Signal,
+    Wait,
+    Window,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,7 @@ class IncidentPhase(StrEnum):
     """How far a guard is with an incident."""
 
     HOLDING = "holding"  # breached, and a brake holds
+    WAITING = "waiting"  # a step waits for a veto or an approval
     ACTING = "acting"  # an intent is open
     VERIFYING = "verifying"  # the step is done, its effect is watched
     HANDED_OVER = "handed_over"  # people have it; the rules have not passed yet
@@ -40,7 +51,7 @@ class IncidentPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """An action that was about to run, and how it ended."""
+    """An action that was about to run, and how it ended; the fields are those of `records.Intended`."""
 
     key: str
     step: int
@@ -49,6 +60,12 @@ class Intent:
     at: datetime
     within: timedelta
     stable_for: timedelta
+    rules: tuple[str, ...] = ()
+    timeout: timedelta | None = None
+    notify: tuple[str, ...] = ()
+    undoes: str = ""
+    by: str = ""
+    why: str = ""
     outcome: Outcome | None = None
     concluded_at: datetime | None = None
     attempts: int = 0
@@ -66,8 +83,31 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A step that waits for a person; `approved_by` is who let it be run, empty for nobody yet."""
+
+    step: int
+    action: str
+    what: Wait
+    since: datetime
+    until: datetime
+    otherwise: Otherwise
+    reason: Reason
+    approved_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """One episode of a guard."""
+    """One episode of a guard.
+
+    Attributes:
+        intents: The steps that were begun, oldest first.
+        undos: What was done to take steps back, oldest first.
+        queue: Steps that a person wants to be run next, one after the other.
+        escalated: How many levels of escalation were called.
+        acknowledged_by: Who took care of it; empty for nobody yet.
+        opened_by: Who opened it by a trigger; empty where the rules did.
+    """
 
     id: str
     guard: str
@@ -76,6 +116,13 @@ class Incident:
     rules: tuple[str, ...]
     phase: IncidentPhase = IncidentPhase.HOLDING
     intents: tuple[Intent, ...] = ()
+    undos: tuple[Intent, ...] = ()
+    queue: tuple[int, ...] = ()
+    waiting: Waiting | None = None
+    escalated: int = 0
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    opened_by: str = ""
     verification: Verification | None = None
     verdict: Verdict = Verdict.BREACH
     ended_at: datetime | None = None
@@ -85,8 +132,27 @@ class Incident:
 
     @property
     def open_intent(self) -> Intent | None:
-        """The intent without an outcome, if there is one; there is never more than one."""
+        """The step's intent without an outcome, if there is one; there is never more than one."""
         return self.intents[-1] if self.intents and self.intents[-1].outcome is None else None
+
+    @property
+    def open_intents(self) -> tuple[Intent, ...]:
+        """Every intent without an outcome: of a step, and of an undo."""
+        return tuple(intent for intent in (*self.intents, *self.undos) if intent.outcome is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """The last change under a guard; `finished_at` is ``None`` while it is under way."""
+
+    id: str
+    guard: str
+    started_at: datetime
+    until: datetime
+    by: str
+    version: str = ""
+    previous_version: str = ""
+    finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +164,38 @@ class GuardState:
         last: Its last decision.
         acted_at: Times of its actions, oldest first; no longer than the newest `ACTIONS_REMEMBERED`.
         rested_at: When its last incident that acted was over: the cooldown counts from here.
+        opened_at: When its last incidents began, oldest first; no longer than the newest `OPENINGS_REMEMBERED`.
+        excused: What fires and does not count until it has recovered once.
+        rollout: The change under it, under way or the last one.
     """
 
     incident: str | None = None
     last: Decided | None = None
     acted_at: tuple[datetime, ...] = ()
     rested_at: datetime | None = None
+    opened_at: tuple[datetime, ...] = ()
+    excused: frozenset[Excused] = frozenset()
+    rollout: Rollout | None = None
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person took the hands off one guard, or all; `until` is ``None`` for ever."""
+
+    since: datetime
+    by: str
+    why: str
+    until: datetime | None = None
+
+
+EVERYTHING = ""
+"""The key of the pause that holds for all guards."""
+
+OPENINGS_REMEMBERED = 64
+"""Enough to tell flapping; the configuration refuses a larger number."""
+
+SIGNALS_REMEMBERED = 1000
+"""Alerts from elsewhere that are kept while they fire; more of them are refused."""
 
 ACTIONS_REMEMBERED = 64
 """Enough for any `max_actions`; the configuration refuses more."""
@@ -115,7 +206,13 @@ INCIDENTS_REMEMBERED = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All that is the case, as the journal tells it."""
+    """All that is the case, as the journal tells it.
+
+    Attributes:
+        pauses: By guard; under `EVERYTHING` that of all of them.
+        maintenance: The windows that are open.
+        signals: The alerts from elsewhere that fire.
+    """
 
     started_at: datetime | None = None
     run: str = ""
@@ -125,3 +222,6 @@ class State:
     groups: Mapping[str, GroupState] = field(default_factory=dict)
     guards: Mapping[str, GuardState] = field(default_factory=dict)
     incidents: Mapping[str, Incident] = field(default_factory=dict)
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    maintenance: tuple[Window, ...] = ()
+    signals: tuple[Signal, ...] = ()

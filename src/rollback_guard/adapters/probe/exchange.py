@@ -10,8 +10,8 @@ import httpx
 
 from rollback_guard import __version__
 from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError, told
-from rollback_guard.ports import ProbeSpec
 from rollback_guard.secret import SecretError
+from rollback_guard.specs import ProbeSpec
 from rollback_guard.wire import Deadline, Network, ResolveError, TrustError, fresh_client
 
 MAX_REDIRECTS = 5

@@ -9,7 +9,7 @@ from typing import Any
 
 from rollback_guard.adapters.probe.exchange import Page
 from rollback_guard.core.regex import compile_regex
-from rollback_guard.ports import Expectation
+from rollback_guard.specs import Expectation
 
 SHOWN = 80
 """Characters of a value that are shown; the rest adds nothing for people."""

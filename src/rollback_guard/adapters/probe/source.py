@@ -12,8 +12,9 @@ from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError
 from rollback_guard.adapters.probe.judge import problems
 from rollback_guard.core.model import Group, Labels
 from rollback_guard.core.observation import Answer, Failure, Observation, Sample, Unknown
-from rollback_guard.ports import Clock, ProbeSpec, Telemetry
+from rollback_guard.ports import Clock, Telemetry
 from rollback_guard.secret import redact
+from rollback_guard.specs import ProbeSpec
 from rollback_guard.wire import Deadline, Network, Resolver, Trust
 
 DETAIL_LENGTH = 300

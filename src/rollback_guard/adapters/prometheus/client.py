@@ -20,7 +20,8 @@ from rollback_guard.adapters.prometheus.refusal import TRANSPORT_ERRORS, Refused
 from rollback_guard.adapters.prometheus.session import GuardedSession
 from rollback_guard.adapters.prometheus.wire import Deadline
 from rollback_guard.core.observation import Unknown
-from rollback_guard.ports import Clock, Endpoint, Telemetry
+from rollback_guard.ports import Clock, Telemetry
+from rollback_guard.specs import Endpoint
 
 GRACE = timedelta(milliseconds=100)
 """How much longer than the request itself the event loop waits: the thread can say better what went wrong."""

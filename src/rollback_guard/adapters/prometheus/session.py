@@ -17,8 +17,9 @@ from rollback_guard.adapters.prometheus import envelope
 from rollback_guard.adapters.prometheus.refusal import Refused, is_disconnect
 from rollback_guard.adapters.prometheus.wire import DEADLINE, Deadline, PatientAdapter
 from rollback_guard.core.observation import Unknown
-from rollback_guard.ports import Clock, Endpoint
+from rollback_guard.ports import Clock
 from rollback_guard.secret import remember
+from rollback_guard.specs import Endpoint
 
 BLOCK_BYTES = 64 * 1024
 """How much of a body is taken at once."""

@@ -19,7 +19,8 @@ from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, runs_of, 
 from rollback_guard.adapters.prometheus.inquiry import Inquiry
 from rollback_guard.core.model import Group, Labels
 from rollback_guard.core.observation import Observation
-from rollback_guard.ports import Clock, Endpoint, Telemetry
+from rollback_guard.ports import Clock, Telemetry
+from rollback_guard.specs import Endpoint
 
 SHARE_OF_INTERVAL = 0.8
 """How much of a slot may pass with reading it, so that the next one finds the way free."""
