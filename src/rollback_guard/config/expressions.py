@@ -10,6 +10,7 @@ from rollback_guard.config.fields import Flaw, LabelText, Text, refuse
 from rollback_guard.core import promql, template
 
 TEMPLATE_HINT = "It is a Go template with the functions that Prometheus has for alerts."
+HEARTBEAT_HINT = 'Write what every healthy server answers with something, such as `count(up)`, or "" for no question.'
 VALUE_HINT = "Use it in an annotation: with it in a label every new value would be another alert."
 
 
@@ -20,6 +21,19 @@ def _condition(text: str) -> str:
     )
     if flaws:
         raise refuse(*flaws)
+    return text
+
+
+def _heartbeat(text: str) -> str:
+    if not text.strip():
+        return ""
+    try:
+        tree = promql.parse(text)
+    except promql.PromqlError as error:
+        id_ = "promql-too-complex" if error.too_complex else "promql-syntax"
+        raise refuse(Flaw(id_, str(error), HEARTBEAT_HINT, error.offset)) from None
+    if promql.value_type(tree) != "vector":
+        raise refuse(Flaw("promql-type", f"this is a {promql.value_type(tree)}, not a set of series", HEARTBEAT_HINT))
     return text
 
 
@@ -45,3 +59,4 @@ def _label(text: str) -> str:
 Expression = Annotated[Text, AfterValidator(_condition)]
 Template = Annotated[LabelText, AfterValidator(_template)]
 LabelTemplate = Annotated[LabelText, AfterValidator(_label)]
+Heartbeat = Annotated[Text, AfterValidator(_heartbeat)]

@@ -39,10 +39,6 @@ LONGEST = timedelta(days=366)
 """A longer span is a mistake: nothing of this guard waits for years."""
 
 
-LATER_WORDS = frozenset({"rollout"})
-"""Values that are designed and not built."""
-
-
 class Section(BaseModel):
     """A part of a file; a key that it does not know is a mistake."""
 
@@ -165,19 +161,25 @@ def _interval(value: timedelta) -> timedelta:
     return value
 
 
-def _url(value: str) -> str:
+def url_problem(value: str) -> Flaw | None:
+    """Return why a text is no URL that may stand in a file and be shown."""
+    whole = "Write it in full: `http://host:port/path`."
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise refuse(
-            Flaw("bad-url", f"this is no URL: {error}", "Write it in full: `http://host:port/path`.")
-        ) from None
+        return Flaw("bad-url", f"this is no URL: {error}", whole)
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", value):
-        raise refuse(Flaw("bad-url", "this is no http or https URL", "Write it in full: `http://host:port/path`."))
+        return Flaw("bad-url", "this is no http or https URL", whole)
     if "@" in parts.netloc:
         hint = "Use `basic_auth` or a header with `${file:…}`: URLs are shown."
-        raise refuse(Flaw("secret-in-url", "the URL holds a user name or password", hint))
+        return Flaw("secret-in-url", "the URL holds a user name or password", hint)
+    return None
+
+
+def _url(value: str) -> str:
+    if flaw := url_problem(value):
+        raise refuse(flaw)
     return value
 
 
@@ -239,8 +241,6 @@ class OneOf:
         text = _text(value)
         if text in self.words:
             return text
-        if text in LATER_WORDS:
-            raise refuse(Flaw("not-yet", f"this version does not know {quoted(text)} yet", "Leave the key out."))
         expected = " or ".join(f"`{word}`" for word in self.words)
         raise refuse(
             Flaw(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from rollback_guard.config.expressions import Expression, LabelTemplate, Template
+from rollback_guard.config.expressions import Expression
 from rollback_guard.config.fields import (
     Between,
     Duration,
     Flag,
-    Flaw,
     Interval,
     Json,
-    LabelText,
     Name,
     OneOf,
     PositiveDuration,
@@ -26,31 +23,9 @@ from rollback_guard.config.fields import (
     Url,
     empty_for_nothing,
     no_items_for_nothing,
-    refuse,
 )
-from rollback_guard.config.problems import quoted
-from rollback_guard.core.state import ACTIONS_REMEMBERED
-
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-
-
-def _label_name(name: str) -> str:
-    if not _LABEL_NAME.match(name) or name == "__name__":
-        raise refuse(Flaw("bad-label", f"{quoted(name)} cannot be a label's name", "Use letters, digits and `_`."))
-    return name
-
-
-def _header_name(name: str) -> str:
-    if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
-        raise refuse(Flaw("bad-value", f"{quoted(name)} cannot be a header's name", "Use letters, digits and `-`."))
-    return name
-
-
-LabelName = Annotated[str, AfterValidator(_label_name)]
-Annotations = Annotated[dict[LabelName, Template], BeforeValidator(empty_for_nothing)]
-RuleLabels = Annotated[dict[LabelName, LabelTemplate], BeforeValidator(empty_for_nothing)]
-Selector = Annotated[dict[LabelName, LabelText], BeforeValidator(empty_for_nothing)]
-Headers = Annotated[dict[Annotated[str, AfterValidator(_header_name)], Text], BeforeValidator(empty_for_nothing)]
+from rollback_guard.config.guards import GuardPolicy
+from rollback_guard.config.tables import Annotations, Headers, RuleLabels, Selector
 
 
 class AlertRule(Section):
@@ -165,79 +140,6 @@ class Probe(Section):
     labels: RuleLabels = Field(default={}, description="Labels of its alert; `severity` as in rules.")
     annotations: Annotations = Field(default={}, description="Text for people; templates over `$labels` and `$value`.")
     ca_file: Name | None = Field(default=None, description="Certificate authorities to trust instead of the system's.")
-
-
-class Verification(Section):
-    """How a step's success shows."""
-
-    within: PositiveDuration | None = Field(
-        default=None,
-        description="Latest time for the recovery to be proven. Default: the longest range of the guard's rules with "
-        "its `query_offset`, plus `stable_for`, plus two intervals; a shorter one is an error.",
-    )
-    stable_for: Duration = Field(default=timedelta(minutes=1), description="How long all rules must pass.")
-
-
-class PlaybookStep(Section):
-    """One action, and how its success shows."""
-
-    action: Name = Field(description="Name of an `[actions.NAME]` in guard.toml.")
-    verify: Annotated[Verification, BeforeValidator(empty_for_nothing)] = Field(
-        default=Verification(), description="How its success shows; the next step begins when it does not."
-    )
-
-
-class BlindSection(Section):
-    """What to do when the guard cannot see."""
-
-    after: PositiveDuration = Field(
-        default=timedelta(minutes=5), description="How long it waits for its sight to come back."
-    )
-    do: Annotated[str, OneOf("notify", "act")] = Field(
-        default="notify", description="`notify` says so; `act` runs the playbook."
-    )
-
-
-class LimitsSection(Section):
-    """How much a guard may do."""
-
-    max_actions: Annotated[int, Between(1, ACTIONS_REMEMBERED)] | None = Field(
-        default=None, description="Most actions in any `per`. Default: the number of steps of its playbook."
-    )
-    per: PositiveDuration = Field(
-        default=timedelta(hours=1), description="The span that `max_actions` is counted over."
-    )
-    cooldown: Duration = Field(
-        default=timedelta(minutes=15), description="Time after an incident in which no new playbook run begins."
-    )
-
-
-def _some(steps: list[PlaybookStep]) -> list[PlaybookStep]:
-    if not steps:
-        raise refuse(Flaw("bad-value", "the playbook has no step", "Name at least one action."))
-    return steps
-
-
-class GuardPolicy(Section):
-    """The policy for one service: which rules it listens to, and what it does."""
-
-    guard: Name = Field(description="Name of the guard, unique among all files.")
-    select: Selector = Field(
-        description="Labels that a rule or probe must carry, each compared for equality; `alertname` is its name."
-    )
-    playbook: Annotated[list[PlaybookStep], BeforeValidator(no_items_for_nothing), AfterValidator(_some)] = Field(
-        description="The ordered steps.", json_schema_extra={"minItems": 1}
-    )
-    armed: Annotated[str, OneOf("always")] = Field(default="always", description="When it may act.")
-    warm_up: Duration = Field(
-        default=timedelta(0), description="Time after the start in which it evaluates and does not act."
-    )
-    blind: Annotated[BlindSection, BeforeValidator(empty_for_nothing)] = Field(
-        default=BlindSection(), description="What it does when it cannot see."
-    )
-    limits: Annotated[LimitsSection, BeforeValidator(empty_for_nothing)] = Field(
-        default=LimitsSection(), description="How much it may do."
-    )
 
 
 class RuleFile(Section):

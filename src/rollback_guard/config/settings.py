@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from rollback_guard.config.calendar import MaintenanceWindow
+from rollback_guard.config.channels import Channel, SecretUrl
+from rollback_guard.config.expressions import Heartbeat
 from rollback_guard.config.fields import (
     Between,
     Duration,
@@ -20,9 +23,12 @@ from rollback_guard.config.fields import (
     Url,
     refuse,
 )
-from rollback_guard.config.rulefile import Headers
+from rollback_guard.config.tables import Headers
 
 HIGHEST_PORT = 65535
+
+SHORTEST_KEPT = timedelta(days=1)
+"""A journal that forgets faster could not explain yesterday's rollback."""
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -47,6 +53,22 @@ def _listen(value: str) -> str:
     except ValueError:
         hint = "Write `127.0.0.1:9876`, or `[::1]:9876`."
         raise refuse(Flaw("bad-value", "this is no address to listen on", hint)) from None
+    return value
+
+
+def _anchor(value: str) -> str:
+    try:
+        _, port = split_listen(value)
+    except ValueError:
+        port = 0
+    if not port:
+        raise refuse(Flaw("bad-value", "this is no host with a port", "Write `10.0.0.1:53`, or `[fd00::1]:53`."))
+    return value
+
+
+def _kept(value: timedelta) -> timedelta:
+    if value < SHORTEST_KEPT:
+        raise refuse(Flaw("bad-duration", "the journal is kept for a day at least", "Write for example `90d`."))
     return value
 
 
@@ -76,6 +98,10 @@ class GuardSection(Section):
     state: Annotated[str, BeforeValidator(_state), Name] = Field(
         default="state/guard.db", description="Path of the SQLite journal."
     )
+    keep: Annotated[PositiveDuration, AfterValidator(_kept)] = Field(
+        default=timedelta(days=90), description="How long the journal remembers, open incidents aside; `1d` at least."
+    )
+    url: Url | None = Field(default=None, description="Where people find this instance, for links in messages.")
     catch_up: Duration = Field(default=timedelta(hours=1), description="How far back missed evaluations are read.")
     stop_timeout: Duration = Field(
         default=timedelta(seconds=30), description="How long a running action is waited for on stop."
@@ -99,6 +125,11 @@ class Datasource(Section):
     query_offset: Duration = Field(default=timedelta(0), description="Ask for values of this much earlier.")
     max_sample_age: Duration = Field(
         default=timedelta(minutes=2), description="Samples older than this are no data; `0s` switches the check off."
+    )
+    heartbeat: Heartbeat = Field(
+        default="count(up)",
+        description="PromQL that a healthy server answers with something; where it does not, none of its answers "
+        'counts. `""` switches the question off.',
     )
     bearer_token_file: Name | None = Field(default=None, description="File that holds a bearer token.")
     basic_auth: BasicAuth | None = Field(default=None, description="Basic authentication.")
@@ -124,8 +155,13 @@ class ServerSection(Section):
 
     listen: Annotated[Text, AfterValidator(_listen)] = Field(
         default="127.0.0.1:9876",
-        description="Address and port. Reloading over HTTP is only possible where this is a loopback address.",
+        description="Address and port. Without `token_file` only a loopback address takes orders.",
     )
+    token_file: Name | None = Field(
+        default=None, description="File of the tokens that people and machines need to give orders."
+    )
+    cert_file: Name | None = Field(default=None, description="Certificate of the server, for HTTPS.")
+    key_file: Name | None = Field(default=None, description="Key of the certificate.")
 
 
 class StormSection(Section):
@@ -140,7 +176,35 @@ class StormSection(Section):
 class InstanceLimits(Section):
     """Brakes over all guards."""
 
+    max_actions: Annotated[int, Between(1, 10_000)] | None = Field(
+        default=None, description="Most actions of all guards together in any `per`. Default: no bound."
+    )
+    per: PositiveDuration = Field(
+        default=timedelta(hours=1), description="The span that `max_actions` is counted over."
+    )
     storm: StormSection = Field(default=StormSection(), description="When to hold because the cause is shared.")
+
+
+class NetworkSection(Section):
+    """How the guard tells that it is its own network that is down."""
+
+    anchors: list[Annotated[Name, AfterValidator(_anchor)]] = Field(
+        default=[],
+        description="Hosts with a port, such as `10.0.0.1:53`, one of which answers as long as the network is there. "
+        "Default: the data sources.",
+    )
+
+
+class DeadManSection(Section):
+    """An address that is called as long as evaluation is healthy; somebody outside complains when the calls cease."""
+
+    url: SecretUrl | None = Field(
+        default=None, description="What is called; may hold `${file:…}` and `${env:…}`. Either this or `url_file`."
+    )
+    url_file: Name | None = Field(default=None, description="File that holds the whole URL.")
+    every: PositiveDuration = Field(default=timedelta(minutes=1), description="Time between two calls.")
+    timeout: PositiveDuration = Field(default=timedelta(seconds=10), description="Bound of one call.")
+    ca_file: Name | None = Field(default=None, description="Certificate authorities to trust instead of the system's.")
 
 
 class LogSection(Section):
@@ -162,7 +226,17 @@ class GuardFile(Section):
     datasources: dict[str, Datasource] = Field(default={}, description="Further data sources, by name.")
     server: ServerSection = Field(default=ServerSection(), description="The guard's own HTTP server.")
     limits: InstanceLimits = Field(default=InstanceLimits(), description="Brakes over all guards.")
+    network: NetworkSection = Field(
+        default=NetworkSection(), description="How the guard tells that its own network is down."
+    )
     log: LogSection = Field(default=LogSection(), description="What is logged, and how.")
+    notify: dict[str, Channel] = Field(
+        default={}, description="Channels that rule files may name: the ways in which people are told."
+    )
+    dead_man: DeadManSection | None = Field(default=None, description="Who is told, by silence, that the guard died.")
+    maintenance: list[MaintenanceWindow] = Field(
+        default=[], description="Times by the calendar in which guards only watch."
+    )
     actions: dict[str, Any] = Field(
         default={}, description="Actions that playbooks may name; `type` says which keys each has."
     )

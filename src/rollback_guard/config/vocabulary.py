@@ -12,9 +12,6 @@ from rollback_guard.config.places import KeyPath
 
 LATER: Mapping[KeyPath, frozenset[str]] = {
     ("groups", "*", "rules", "*"): frozenset({"baseline"}),
-    ("guards", "*"): frozenset({"already_bad", "escalate", "notify", "veto", "window"}),
-    (): frozenset({"notify"}),
-    ("server",): frozenset({"cert_file", "key_file", "token_file"}),
 }
 """Keys that are designed and not built: a person who writes one has made no typing mistake."""
 

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
-from rollback_guard.core.model import Mode
+from rollback_guard.core.model import Armed, Mode, Policy
 from rollback_guard.core.records import Reason
 from rollback_guard.core.situation import Situation
-from rollback_guard.core.state import Incident
+from rollback_guard.core.state import EVERYTHING, Incident, Pause, Rollout, State
 
 
 def begins(it: Situation) -> bool:
     """Say whether the next action is the first of its incident; the steps of one ladder do not wait for each other."""
     return it.incident is None or not it.incident.intents
+
+
+def is_unarmed(it: Situation) -> bool:
+    """Say whether the guard acts only during a rollout, and there is none."""
+    return begins(it) and it.guard.armed is Armed.ROLLOUT and rollout_of(it) is None
+
+
+def rollout_of(it: Situation) -> Rollout | None:
+    """Return the rollout that is under way."""
+    rollout = it.own.rollout
+    return rollout if rollout and rollout.finished_at is None and it.now < rollout.until else None
+
+
+def is_paused(it: Situation) -> bool:
+    """Say whether a person took the hands off this guard, or off all of them."""
+    return pause_of(it.state, it.guard.name, it.now) is not None
+
+
+def pause_of(state: State, guard: str, now: datetime) -> Pause | None:
+    """Return the pause that holds for a guard: that of all guards before its own."""
+    pauses = (state.pauses.get(name) for name in (EVERYTHING, guard))
+    return next((pause for pause in pauses if pause and (pause.until is None or now < pause.until)), None)
+
+
+def is_maintained(it: Situation) -> bool:
+    """Say whether a maintenance window is open for the guard."""
+    return any(
+        it.now < window.until and (not window.guards or it.guard.name in window.guards)
+        for window in it.state.maintenance
+    )
 
 
 def warms_up(it: Situation) -> bool:
@@ -36,8 +67,14 @@ def companions(mine: Incident, it: Situation) -> frozenset[str]:
     return frozenset(
         each.guard
         for each in it.state.incidents.values()
-        if abs(each.opened_at - mine.opened_at) <= it.policy.storm.within
+        if not each.opened_by and abs(each.opened_at - mine.opened_at) <= it.policy.storm.within
     )
+
+
+def flaps(it: Situation) -> bool:
+    """Say whether the guard's incidents come and go so fast that acting on each of them would do harm."""
+    flapping = it.guard.limits.flapping
+    return begins(it) and sum(it.now - at < flapping.per for at in it.own.opened_at) > flapping.incidents
 
 
 def cools_down(it: Situation) -> bool:
@@ -47,8 +84,9 @@ def cools_down(it: Situation) -> bool:
 
 
 def is_used_up(it: Situation) -> bool:
-    """Say whether the guard has done as much as it may in its window."""
-    return actions_left(it) <= 0
+    """Say whether the guard, or all guards together, have done as much as they may in their window."""
+    left = fleet_actions_left(it.policy, it.state, it.now)
+    return actions_left(it) <= 0 or (left is not None and left <= 0)
 
 
 def actions_left(it: Situation) -> int:
@@ -57,19 +95,35 @@ def actions_left(it: Situation) -> int:
     return limits.max_actions - sum(it.now - at < limits.per for at in it.own.acted_at)
 
 
+def fleet_actions_left(policy: Policy, state: State, now: datetime) -> int | None:
+    """Return how many actions all guards together may still run now; ``None`` is any number."""
+    most, per = policy.fleet.max_actions, policy.fleet.per
+    if most is None:
+        return None
+    return most - sum(now - at < per for guard in state.guards.values() for at in guard.acted_at)
+
+
 def is_dry(it: Situation) -> bool:
     """Say whether this instance does everything but the effects."""
     return it.policy.mode is Mode.DRY_RUN
 
 
 BRAKES: tuple[tuple[Reason, Callable[[Situation], bool]], ...] = (
+    (Reason.NOT_ARMED, is_unarmed),
+    (Reason.PAUSED, is_paused),
+    (Reason.MAINTENANCE, is_maintained),
     (Reason.WARMING_UP, warms_up),
     (Reason.STORM, is_stormy),
+    (Reason.FLAPPING, flaps),
     (Reason.COOLDOWN, cools_down),
     (Reason.LIMIT_REACHED, is_used_up),
     (Reason.DRY_RUN, is_dry),
 )
 """Dry run comes last, so that it says what would have happened and not merely that nothing did."""
+
+
+PATIENT = frozenset({Reason.PAUSED, Reason.MAINTENANCE})
+"""Brakes that a person or the calendar will release: a ladder that is half climbed waits for it."""
 
 
 def brake(it: Situation) -> Reason | None:

@@ -8,39 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any
 
 from rollback_guard.core.alert import Alert
+from rollback_guard.core.incident import InIncident, move
 from rollback_guard.core.model import Labels, Phase
 from rollback_guard.core.records import (
     ClockStepped,
-    Concluded,
     Configured,
     Decided,
-    Decision,
     Evaluated,
     IncidentCleared,
     IncidentEnded,
-    IncidentJoined,
     IncidentOpened,
     Intended,
+    MaintenanceChanged,
+    Paused,
     Record,
+    Resumed,
     Rewound,
+    RolloutFinished,
+    RolloutStarted,
+    Signalled,
     Started,
     Stopped,
-    Watched,
 )
+from rollback_guard.core.shift import shift
 from rollback_guard.core.state import (
     ACTIONS_REMEMBERED,
+    EVERYTHING,
     INCIDENTS_REMEMBERED,
+    OPENINGS_REMEMBERED,
     GroupState,
     GuardState,
     Incident,
     IncidentPhase,
-    Intent,
+    Pause,
+    Rollout,
     State,
-    Verification,
 )
 
 
@@ -55,8 +60,14 @@ def fold(state: State, record: Record) -> State:
             return _with_guard(state, record.guard, last=record)
         case IncidentOpened():
             return _opened(state, record)
-        case IncidentJoined() | Intended() | Concluded() | Watched() | IncidentEnded() | IncidentCleared():
-            return _in_incident(state, record)
+        case Paused() | Resumed():
+            return _paused(state, record)
+        case MaintenanceChanged():
+            return replace(state, maintenance=record.windows)
+        case RolloutStarted() | RolloutFinished():
+            return _rolled_out(state, record)
+        case Signalled():
+            return _signalled(state, record)
         case Started():
             return replace(state, started_at=record.at, run=record.run, digest=record.digest, mode=record.mode)
         case Configured():
@@ -66,7 +77,7 @@ def fold(state: State, record: Record) -> State:
         case Stopped():
             return state
         case _:
-            assert_never(record)
+            return _in_incident(state, record)
 
 
 def fold_all(state: State, records: Iterable[Record]) -> State:
@@ -99,7 +110,18 @@ def _evaluated(state: State, record: Evaluated) -> State:
         missed=before.missed + (0 if record.lost else record.missed),
         before_outage=(before.before_outage or state.groups.get(record.group)) if record.lost else None,
     )
-    return replace(state, groups={**state.groups, record.group: after})
+    state = replace(state, groups={**state.groups, record.group: after})
+    return _absolved(state, record) if record.transitions else state
+
+
+def _absolved(state: State, record: Evaluated) -> State:
+    """Let what was excused count again once it has recovered."""
+    over = {(each.rule, each.series) for each in record.transitions if each.after is Phase.INACTIVE}
+    guards = {
+        name: replace(guard, excused=guard.excused - over) if guard.excused & over else guard
+        for name, guard in state.guards.items()
+    }
+    return replace(state, guards=guards) if over else state
 
 
 def _rewound(state: State, record: Rewound) -> State:
@@ -118,7 +140,7 @@ def _configured(state: State, record: Configured) -> State:
             name: guard
             for name, guard in state.guards.items()
             # A guard that acted stays known: leaving it out of the file for one reload must not refill its limits.
-            if name in record.guards or guard.incident or guard.acted_at
+            if name in record.guards or guard.incident or guard.acted_at or guard.rollout
         },
     )
 
@@ -128,6 +150,42 @@ def _with_guard(state: State, name: str, **changes: Any) -> State:
     return replace(state, guards={**state.guards, name: guard})
 
 
+def _paused(state: State, record: Paused | Resumed) -> State:
+    name = EVERYTHING if record.guard is None else record.guard
+    pauses = {key: pause for key, pause in state.pauses.items() if key != name}
+    if isinstance(record, Paused):
+        pauses[name] = Pause(since=record.at, by=record.by, why=record.why, until=record.until)
+    return replace(state, pauses=pauses)
+
+
+def _rolled_out(state: State, record: RolloutStarted | RolloutFinished) -> State:
+    guard = state.guards.get(record.guard) or GuardState()
+    if isinstance(record, RolloutStarted):
+        rollout = Rollout(
+            id=record.rollout,
+            guard=record.guard,
+            started_at=record.at,
+            until=record.until,
+            by=record.by,
+            version=record.version,
+            previous_version=record.previous_version,
+        )
+        return _with_guard(state, record.guard, rollout=rollout, excused=guard.excused | set(record.excused))
+    finished = guard.rollout and replace(guard.rollout, finished_at=record.at)
+    return _with_guard(state, record.guard, rollout=finished)
+
+
+def _signalled(state: State, record: Signalled) -> State:
+    known = {(each.guard, each.name, each.labels): each for each in state.signals}
+    for signal in record.signals:
+        key = (signal.guard, signal.name, signal.labels)
+        if signal.firing:
+            known[key] = replace(signal, heard_at=record.at)
+        else:
+            known.pop(key, None)
+    return replace(state, signals=tuple(known.values()))
+
+
 def _opened(state: State, record: IncidentOpened) -> State:
     incident = Incident(
         id=record.incident,
@@ -135,137 +193,30 @@ def _opened(state: State, record: IncidentOpened) -> State:
         opened_at=record.at,
         breached_at=record.breached_at,
         rules=record.rules,
+        opened_by=record.by,
     )
-    closed = [id_ for id_, each in state.incidents.items() if each.phase is IncidentPhase.CLOSED]
+    closed = [
+        id_ for id_, each in state.incidents.items() if each.phase is IncidentPhase.CLOSED and not each.open_intents
+    ]
     forgotten = set(closed[: max(0, len(closed) - INCIDENTS_REMEMBERED)])
     kept = {id_: each for id_, each in state.incidents.items() if id_ not in forgotten}
     state = replace(state, incidents={**kept, incident.id: incident})
-    return _with_guard(state, record.guard, incident=record.incident)
-
-
-InIncident = IncidentJoined | Intended | Concluded | Watched | IncidentEnded | IncidentCleared
+    before = state.guards.get(record.guard) or GuardState()
+    opened_at = (*before.opened_at, record.at)[-OPENINGS_REMEMBERED:]
+    return _with_guard(state, record.guard, incident=record.incident, opened_at=opened_at)
 
 
 def _in_incident(state: State, record: InIncident) -> State:
     incident = move(state.incidents[record.incident], record)
     state = replace(state, incidents={**state.incidents, incident.id: incident})
+    guard = state.guards.get(incident.guard) or GuardState()
     changes: dict[str, Any] = {}
-    if isinstance(record, Intended):
-        acted_at = state.guards[record.guard].acted_at
-        changes["acted_at"] = (*acted_at, record.at)[-ACTIONS_REMEMBERED:]
-    if isinstance(record, IncidentEnded | IncidentCleared) and incident.intents:
+    if isinstance(record, Intended) and not record.notify and not record.undoes:
+        changes["acted_at"] = (*guard.acted_at, record.at)[-ACTIONS_REMEMBERED:]
+    if isinstance(record, IncidentEnded | IncidentCleared) and any(not each.notify for each in incident.intents):
         changes["rested_at"] = record.at
-    if incident.phase is IncidentPhase.CLOSED:
+    if isinstance(record, IncidentEnded) and record.excused:
+        changes["excused"] = guard.excused | set(record.excused)
+    if incident.phase is IncidentPhase.CLOSED and guard.incident == incident.id:
         changes["incident"] = None
     return _with_guard(state, record.guard, **changes) if changes else state
-
-
-def move(incident: Incident, record: InIncident) -> Incident:
-    """Return an incident after one more record about it."""
-    match record:
-        case IncidentJoined():
-            return replace(incident, rules=(*incident.rules, *record.rules))
-        case Intended():
-            intent = Intent(
-                key=record.key,
-                step=record.step,
-                action=record.action,
-                goal=record.goal,
-                at=record.at,
-                within=record.within,
-                stable_for=record.stable_for,
-            )
-            intents = (*incident.intents, intent)
-            return replace(incident, phase=IncidentPhase.ACTING, intents=intents, verification=None)
-        case Concluded():
-            return _concluded(incident, record)
-        case Watched():
-            watched = Verification(
-                since=incident.verification.since if incident.verification else record.at,
-                until=record.until,
-                passing_since=record.passing_since,
-                extended=record.extended,
-            )
-            return replace(incident, verification=watched, verdict=record.verdict)
-        case IncidentEnded():
-            over = record.decision is Decision.RECOVERED
-            return replace(
-                incident,
-                phase=IncidentPhase.CLOSED if over else IncidentPhase.HANDED_OVER,
-                ended_at=record.at,
-                closed_at=record.at if over else None,
-                decision=record.decision,
-                reason=record.reason,
-            )
-        case IncidentCleared():
-            return replace(incident, phase=IncidentPhase.CLOSED, closed_at=record.at)
-        case _:
-            assert_never(record)
-
-
-def _concluded(incident: Incident, record: Concluded) -> Incident:
-    intents = tuple(
-        replace(
-            intent,
-            outcome=record.outcome,
-            concluded_at=record.at,
-            attempts=record.attempts,
-            detail=record.detail,
-        )
-        if intent.key == record.key
-        else intent
-        for intent in incident.intents
-    )
-    last = intents[-1]
-    return replace(
-        incident,
-        phase=IncidentPhase.VERIFYING,
-        intents=intents,
-        verification=Verification(since=record.at, until=record.at + last.within),
-    )
-
-
-def shift(state: State, by: timedelta) -> State:
-    """Move every time from which spans are counted, so that a set wall clock changes none of them."""
-
-    def moved(at: datetime | None) -> datetime | None:
-        return at and at + by
-
-    def alert(of: Alert) -> Alert:
-        return replace(
-            of,
-            active_at=of.active_at + by,
-            fired_at=moved(of.fired_at),
-            unknown_since=moved(of.unknown_since),
-            blind_since=moved(of.blind_since),
-            absent_since=moved(of.absent_since),
-            passing_since=moved(of.passing_since),
-        )
-
-    def group(of: GroupState) -> GroupState:
-        alerts = {rule: {series: alert(each) for series, each in alerts.items()} for rule, alerts in of.alerts.items()}
-        sights = {rule: replace(sight, since=moved(sight.since)) for rule, sight in of.sights.items()}
-        before = of.before_outage and group(of.before_outage)
-        return replace(of, slot=of.slot + by, alerts=alerts, sights=sights, before_outage=before)
-
-    def incident(of: Incident) -> Incident:
-        if of.phase is IncidentPhase.CLOSED:
-            return of
-        watch = of.verification and replace(
-            of.verification,
-            since=of.verification.since + by,
-            until=of.verification.until + by,
-            passing_since=moved(of.verification.passing_since),
-        )
-        return replace(of, opened_at=of.opened_at + by, breached_at=of.breached_at + by, verification=watch)
-
-    def guard(of: GuardState) -> GuardState:
-        return replace(of, acted_at=tuple(at + by for at in of.acted_at), rested_at=moved(of.rested_at))
-
-    return replace(
-        state,
-        started_at=moved(state.started_at),
-        groups={name: group(each) for name, each in state.groups.items()},
-        incidents={name: incident(each) for name, each in state.incidents.items()},
-        guards={name: guard(each) for name, each in state.guards.items()},
-    )

@@ -30,6 +30,8 @@ class Unknown(StrEnum):
     STALE = "stale"  # the newest sample is older than max_age
     ABSENT = "absent"  # the series is not there
     DUPLICATE = "duplicate"  # two series became one label set
+    HEARTBEAT = "heartbeat"  # the server answers, but not as one that has data: its heartbeat query is empty or old
+    OWN_NETWORK = "own_network"  # a probe got no answer, and nothing else on the guard's network answers either
     PROBE_NOT_MADE = "probe_not_made"  # the guard itself could not probe: no descriptor, resolver, route
     MISSED = "missed"  # the slot was not evaluated and can not be read back
     NAN = "nan"  # 0/0, a quantile of nothing
@@ -40,7 +42,11 @@ IDLE: frozenset[Unknown] = frozenset({Unknown.NAN, Unknown.NO_TRAFFIC})
 
 
 ROAD: frozenset[Unknown] = frozenset({Unknown.CONNECT, Unknown.TIMEOUT, Unknown.HTTP_ERROR})
-"""Failures of the way to a source: it may well have the samples, and tell them later."""
+"""Failures of the way to a source: it may well have the samples, and tell them later.
+
+A missing heartbeat is none of them: that server was reached, and what an empty storage does not hold now it will never
+tell of that time. Reading such slots back would only ask for the same nothing again and again.
+"""
 
 
 def family(reason: Unknown) -> Family:

@@ -148,7 +148,7 @@ class RolloutFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """An alert that another system sent for one guard."""
+    """An alert that another system sent for one guard; `heard_at` is when it was last said."""
 
     guard: str
     name: str
@@ -156,6 +156,7 @@ class Signal:
     firing: bool
     starts_at: datetime
     summary: str = ""
+    heard_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Guard, Phase, Policy, Rule, Severity, Verdict, worst
 from rollback_guard.core.observation import Family, Unknown, family
-from rollback_guard.core.records import Evidence
+from rollback_guard.core.records import Evidence, Excused
 from rollback_guard.core.state import GroupState, GuardState, Incident, State
 
 NOTHING = GuardState()
@@ -70,9 +70,36 @@ class Situation:
         return self.state.groups.get(known.group) if known else None
 
     def alerts(self, rule: str) -> Iterable[Alert]:
-        """The active alerts of a rule."""
+        """The active alerts of a rule, but for the series that are excused until they have recovered once."""
         group = self.group(rule)
-        return group.alerts.get(rule, {}).values() if group else ()
+        alerts = group.alerts.get(rule, {}).values() if group else ()
+        excused = self.own.excused
+        return [alert for alert in alerts if (rule, alert.series) not in excused] if excused else alerts
+
+    def excused(self) -> tuple[str, ...]:
+        """The rules of which a series fires that does not count, in the order of the files."""
+        fires = {
+            rule
+            for rule, series in self.own.excused
+            if (group := self.group(rule))
+            and (alert := group.alerts.get(rule, {}).get(series))
+            and alert.phase is Phase.FIRING
+        }
+        return tuple(rule.id for rule in self.rules() if rule.id in fires)
+
+    def breaching(self, rules: Iterable[str], *, since: datetime) -> tuple[Excused, ...]:
+        """The series of these rules that fire and breach, and did so already at a time."""
+        return tuple(
+            (rule, alert.series)
+            for rule in rules
+            for alert in self.alerts(rule)
+            if alert.phase is Phase.FIRING and alert.verdict is Verdict.BREACH and alert.active_at <= since
+        )
+
+    def watched(self, incident: Incident) -> tuple[str, ...]:
+        """The rules that tell whether an incident is over: its step's own, its own, or all that may make it act."""
+        own = incident.intents[-1].rules if incident.intents else ()
+        return own or incident.rules or tuple(rule.id for rule in self.triggers())
 
     def is_current(self, rule: str) -> bool:
         """Say whether the rule was evaluated lately: after a restart its group may not have caught up yet."""

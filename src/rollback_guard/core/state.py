@@ -106,6 +106,7 @@ class Incident:
         queue: Steps that a person wants to be run next, one after the other.
         escalated: How many levels of escalation were called.
         acknowledged_by: Who took care of it; empty for nobody yet.
+        vetoed_by: Who cancelled its playbook while an action was under way.
         opened_by: Who opened it by a trigger; empty where the rules did.
     """
 
@@ -122,6 +123,7 @@ class Incident:
     escalated: int = 0
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
+    vetoed_by: str = ""
     opened_by: str = ""
     verification: Verification | None = None
     verdict: Verdict = Verdict.BREACH

@@ -10,24 +10,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rollback_guard.core.decision import conclude, decide, is_wanted, release, watch
+from rollback_guard.core.attend import attend
+from rollback_guard.core.decision import decide, release, watch
 from rollback_guard.core.evaluation import evaluate
 from rollback_guard.core.fold import fold, fold_all
 from rollback_guard.core.judgement import Judgement
 from rollback_guard.core.model import Labels, Policy
 from rollback_guard.core.observation import Reading
+from rollback_guard.core.operate import operate
+from rollback_guard.core.outcome import conclude, is_wanted
 from rollback_guard.core.records import ClockStepped, Configured, Evaluated, Record, Rewound, Started
 from rollback_guard.core.situation import Situation
 from rollback_guard.core.state import IncidentPhase, State
 
 __all__ = [
     "Step",
+    "attend",
     "begin",
     "conclude",
     "configure",
     "expected",
     "is_wanted",
     "is_worth_writing",
+    "operate",
     "rewind",
     "set_clock",
     "step",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from rollback_guard.core.alert import Because
 from rollback_guard.core.condition import Operator
-from rollback_guard.core.model import Labels, Verdict
-from rollback_guard.core.records import Evidence, Reason
+from rollback_guard.core.model import Labels, Otherwise, Verdict
+from rollback_guard.core.records import Evidence, Reason, Wait
 from rollback_guard.core.units import format_duration
 
 SIDE: dict[Operator, str] = {
@@ -59,6 +59,11 @@ def offset(length: timedelta) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
+def moment(at: datetime, seen_from: datetime) -> str:
+    """Return a time of day, with its date where it is not the day it is seen from."""
+    return f"{at:%H:%M:%S}" if at.date() == seen_from.date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def name(rule: str) -> str:
     """Return a rule's own name out of its id."""
     return rule.rpartition("/")[2]
@@ -73,6 +78,42 @@ def names(rules: tuple[str, ...]) -> str:
 def series(labels: Labels) -> str:
     """Return labels as PromQL writes them, or nothing."""
     return "{" + ", ".join(f'{key}="{value}"' for key, value in labels) + "}" if labels else ""
+
+
+def step(index: int | None, action: str | None) -> str:
+    """Return what a step of a playbook is called: ``step 2, rollback-checkout``."""
+    position = f"step {index + 1}" if index is not None else "the next step"
+    return f"{position}, {action}" if action else position
+
+
+def awaited(what: Wait, otherwise: Otherwise) -> str:
+    """Return what becomes of a step that waits, as a clause."""
+    match what, otherwise:
+        case Wait.VETO, _:
+            return "it is run then, unless a person vetoes it"
+        case Wait.APPROVAL, Otherwise.RUN:
+            return "a person is to approve it, and if nobody does it is run then"
+        case Wait.APPROVAL, Otherwise.SKIP:
+            return "a person has to approve it, and if nobody does it is skipped"
+        case Wait.APPROVAL, Otherwise.HAND_OVER:
+            return "a person has to approve it, and if nobody does people have to go on by hand"
+    raise AssertionError(what)
+
+
+def ways(guard: str) -> tuple[str, ...]:
+    """Return the commands for a step that waits, each with what it does."""
+    return (
+        f"`rollback-guard approve {guard}` runs it at once.",
+        f"`rollback-guard extend {guard}` gives people more time.",
+        f"`rollback-guard veto {guard} --reason …` cancels the playbook.",
+    )
+
+
+def excused(rules: tuple[str, ...]) -> str:
+    """Say that rules fire and do not count."""
+    if len(rules) == 1:
+        return f"{names(rules)} fires, and does not count until it has recovered once"
+    return f"{names(rules)} fire, and do not count until they have recovered once"
 
 
 def seen(evidence: Evidence) -> str:
@@ -100,10 +141,20 @@ def why(reason: Reason) -> str:
             return "only rules fire that are not critical"
         case Reason.SHADOW:
             return "only shadow rules fire; they are shown and never act"
+        case Reason.NOT_ARMED:
+            return "it is armed only while a rollout is under way, and none is"
+        case Reason.ALREADY_BAD:
+            return "what fires was bad before, and does not count until it has recovered once"
+        case Reason.PAUSED:
+            return "a person paused it"
+        case Reason.MAINTENANCE:
+            return "a maintenance window is open"
         case Reason.WARMING_UP:
             return "it has just been started and is still warming up"
         case Reason.STORM:
             return "several guards breach at once, so the cause is shared and rolling everything back would do harm"
+        case Reason.FLAPPING:
+            return "its rules come and go: too many incidents in too short a time (flapping)"
         case Reason.COOLDOWN:
             return "its last incident ended too recently (cooldown)"
         case Reason.LIMIT_REACHED:
@@ -114,8 +165,16 @@ def why(reason: Reason) -> str:
             return "this incident's playbook is already under way"
         case Reason.BLIND:
             return "it cannot see, and not knowing is no evidence"
+        case Reason.AWAITING_VETO:
+            return "people still have time to veto the step before it is run"
+        case Reason.AWAITING_APPROVAL:
+            return "the step is not run before a person approves it, and nobody has yet"
         case Reason.BREACH:
             return "a critical rule fires"
+        case Reason.APPROVED:
+            return "a person approved it"
+        case Reason.TRIGGERED:
+            return "a person asked for it"
         case Reason.NOT_RECOVERED:
             return "the step before is done, its time is up, and the rules still breach"
         case Reason.ACTION_FAILED:
@@ -130,6 +189,10 @@ def why(reason: Reason) -> str:
             return "it could not see whether the action helped, and there is no evidence for going on"
         case Reason.OUTCOME_UNKNOWN:
             return "it cannot be told whether the action had its effect, and repeating it could do harm"
+        case Reason.VETOED:
+            return "a person vetoed what the playbook was to do"
+        case Reason.NOT_APPROVED:
+            return "nobody approved the step in time"
         case Reason.GUARD_REMOVED:
             return "the guard is no longer in the configuration"
         case Reason.RULES_REMOVED:
@@ -176,14 +239,33 @@ def to_do(reason: Reason, action: str, goal: str) -> str:
             return "Look whether the service is well: the rules that breached are watched no more."
         case Reason.STORM:
             return "Look for the shared cause, such as a database, a network or Prometheus itself."
-        case Reason.WARMING_UP | Reason.COOLDOWN | Reason.LIMIT_REACHED | Reason.DRY_RUN:
+        case Reason.VETOED:
+            return "Decide by hand what is to be done: the guard does nothing further in this incident."
+        case Reason.NOT_APPROVED:
+            return f"Decide by hand whether {action} is to be run ({goal}); `rollback-guard trigger` runs it."
+        case Reason.FLAPPING:
+            return "Look at the service by hand, and find out why its rules come and go."
+        case (
+            Reason.WARMING_UP
+            | Reason.COOLDOWN
+            | Reason.LIMIT_REACHED
+            | Reason.DRY_RUN
+            | Reason.NOT_ARMED
+            | Reason.PAUSED
+            | Reason.MAINTENANCE
+            | Reason.AWAITING_VETO
+            | Reason.AWAITING_APPROVAL
+        ):
             return "Decide by hand whether the next step of the playbook is to be run; the guard may not."
         case (
             Reason.HEALTHY
             | Reason.NOT_CRITICAL
             | Reason.SHADOW
+            | Reason.ALREADY_BAD
             | Reason.IN_PROGRESS
             | Reason.BREACH
+            | Reason.APPROVED
+            | Reason.TRIGGERED
             | Reason.VERIFIED
             | Reason.BY_ITSELF
         ):

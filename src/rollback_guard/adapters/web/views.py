@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from rollback_guard.core.model import Mode, Phase, Verdict
 from rollback_guard.core.observation import Family
+from rollback_guard.core.operations import Operation, Refused
 from rollback_guard.core.records import Decided, Record
 from rollback_guard.core.snapshot import GroupView, GuardView, ReloadView, RuleView, Snapshot
 from rollback_guard.core.state import Incident, IncidentPhase
@@ -24,6 +25,8 @@ class View:
         metrics: Body and content type of the exposition.
         records: All records of one incident; none for one that never was.
         alive: Whether the evaluation loop goes on.
+        operate: Do what a person or another system asks for, or say why not; `JournalError` says that nothing was done.
+        accepts: Names of the guards that take an alert with these labels as a signal.
     """
 
     snapshot: Callable[[], Snapshot]
@@ -32,6 +35,8 @@ class View:
     records: Callable[[str], Awaitable[Sequence[Record]]]
     alive: Callable[[], bool]
     telemetry: Telemetry
+    operate: Callable[[Operation], Awaitable[Sequence[Record] | Refused]]
+    accepts: Callable[[Mapping[str, str]], Sequence[str]]
 
 
 class Condition(StrEnum):

@@ -1,0 +1,150 @@
+"""Tell a server that has data from one that only answers.
+
+After a restart with lost data, or behind an address that leads elsewhere, every query is answered well, and with
+nothing. To `absent(up{job="shop"})`, to a rule with `no_data: ok` and to whatever cannot be split that is a verdict.
+So a question goes along that every server with data answers: what it says counts where the answer has a sample that
+is a number above zero, and where the newest of the samples that it rests on is not old.
+
+The question travels in the batch of the rules, at the same instant: it costs no request and no time of its own. What
+was answered for one instant serves all groups whose slots fall into the same second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rollback_guard.adapters.prometheus.batch import Result, answer_at
+from rollback_guard.adapters.prometheus.freshness import query_of
+from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, from_ms
+from rollback_guard.adapters.prometheus.refusal import SILENT
+from rollback_guard.core import promql
+from rollback_guard.core.model import Group
+from rollback_guard.core.observation import Answer, Failure, Observation, Unknown
+
+SECOND_MS = 1000
+
+LIVES = timedelta(seconds=2)
+"""How long ago an answer may have been given to serve another group. A clock that was set asks for old slots anew."""
+
+REMEMBERED = 8
+"""Seconds of slot time whose answers are kept: groups are read within a moment after their slots."""
+
+PATIENCE = timedelta(minutes=2)
+"""The samples of the heartbeat may be this old at least, however fresh the rules want theirs: `max_age` is meant for
+what a rule measures, and a server may well scrape most of its targets once a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a server said of itself at one instant, and when it was asked by the steady clock."""
+
+    at_ms: int
+    asked_at: timedelta
+    said: Mapping[str, Result]
+
+
+class Heartbeat:
+    """The question that goes along, and what was answered lately.
+
+    Args:
+        query: PromQL; empty asks nothing and doubts nothing.
+    """
+
+    def __init__(self, query: str) -> None:
+        self._query = query.strip()
+        self._ages = tuple(map(query_of, _selectors(self._query)))
+        self._beats: deque[Beat] = deque(maxlen=REMEMBERED)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """What is asked."""
+        return (self._query, *self._ages) if self._query else ()
+
+    def known(self, at_ms: int, now: timedelta) -> Mapping[str, Result] | None:
+        """Return what was said for the same second of slot time, if that was just now."""
+        return next(
+            (
+                _moved(beat.said, beat.at_ms, at_ms)
+                for beat in self._beats
+                if beat.at_ms // SECOND_MS == at_ms // SECOND_MS and now - beat.asked_at < LIVES
+            ),
+            None,
+        )
+
+    def learn(self, said: Mapping[str, Result], at_ms: int, now: timedelta) -> None:
+        """Remember an answer for the other groups; one that was not given may be given to the next who asks."""
+        own = {query: said[query] for query in self.queries}
+        if own and not any(map(is_lost, own.values())):
+            self._beats.append(Beat(at_ms, now, own))
+
+    def is_lost(self, said: Mapping[str, Result]) -> bool:
+        """Say whether the question got no answer, which says nothing of the data."""
+        return any(is_lost(said[query]) for query in self.queries)
+
+    def believed(
+        self, group: Group, observations: dict[str, Observation], said: Mapping[str, Result], at_ms: int
+    ) -> dict[str, Observation]:
+        """Return the observations as they count: all of them, or none with the reason why."""
+        doubt = self._doubt(group, said, at_ms)
+        if doubt is None:
+            return observations
+        if doubt.reason is Unknown.HEARTBEAT:
+            return dict.fromkeys(observations, Observation(measured=doubt))
+        # Where it is only not known whether there is a heartbeat, a failure of a rule's own says more.
+        return {
+            rule: each if isinstance(each.measured, Failure) else Observation(measured=doubt)
+            for rule, each in observations.items()
+        }
+
+    def _doubt(self, group: Group, said: Mapping[str, Result], at_ms: int) -> Failure | None:
+        if not self._query:
+            return None
+        return next(self._doubts(group, said, at_ms), None)
+
+    def _doubts(self, group: Group, said: Mapping[str, Result], at_ms: int) -> Iterator[Failure]:
+        answer = answer_at(said[self._query], at_ms)
+        if isinstance(answer, Failure):
+            yield Failure(answer.reason, f"heartbeat {self._query}: {answer.detail}")
+            return
+        if not any(math.isfinite(sample.value) and sample.value > 0 for sample in answer.samples):
+            told = ", ".join(f"{sample.value:g}" for sample in answer.samples[:3]) or "nothing"
+            yield Failure(Unknown.HEARTBEAT, f"the server answers {self._query} with {told}")
+        ages = [rule.max_age for rule in group.rules if rule.max_age is not None]
+        if ages:
+            yield from self._doubts_of_age(said, at_ms, max(PATIENCE, *ages))
+
+    def _doubts_of_age(self, said: Mapping[str, Result], at_ms: int, max_age: timedelta) -> Iterator[Failure]:
+        for query in self._ages:
+            answer = answer_at(said[query], at_ms)
+            if isinstance(answer, Failure):
+                yield Failure(answer.reason, f"heartbeat {query}: {answer.detail}")
+                continue
+            newest_ms = max((round(sample.value * SECOND_MS) for sample in answer.samples), default=None)
+            # A selector of it may be empty, as in `a or b`: that the whole is not was seen already.
+            if newest_ms is not None and newest_ms < at_ms - max_age // MILLISECOND:
+                words = f"the newest sample of {self._query} is of {from_ms(newest_ms):%H:%M:%SZ}"
+                yield Failure(Unknown.HEARTBEAT, words)
+
+
+def is_lost(result: Result) -> bool:
+    """Say whether a question got no answer at all."""
+    return isinstance(result, Failure) and result.reason in SILENT
+
+
+def _selectors(query: str) -> tuple[str, ...]:
+    """Return whose samples the query rests on; one that cannot be parsed is refused by the server in its own words."""
+    try:
+        return promql.selectors(promql.parse(query)) if query else ()
+    except promql.PromqlError:
+        return ()
+
+
+def _moved(said: Mapping[str, Result], from_at_ms: int, to_at_ms: int) -> dict[str, Result]:
+    return {
+        query: result if isinstance(result, Failure) else {to_at_ms: result.get(from_at_ms, ())}
+        for query, result in said.items()
+    }

@@ -1,0 +1,110 @@
+"""Describe the channels in guard.toml: the ways in which people are told."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from rollback_guard.config.fields import (
+    Between,
+    Flaw,
+    Name,
+    OneOf,
+    PositiveDuration,
+    Section,
+    refuse,
+    url_problem,
+)
+from rollback_guard.config.messages import Message
+from rollback_guard.config.problems import did_you_mean, quoted
+from rollback_guard.config.tables import Headers
+from rollback_guard.secret import REFERENCE
+
+APPRISE, WEBHOOK = "apprise", "webhook"
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S")
+
+
+def _apprise_url(value: str) -> str:
+    if not REFERENCE.match(value) and not _SCHEME.match(value):
+        hint = "Write what Apprise documents for the product, such as `slack://${file:/run/secrets/slack}`."
+        raise refuse(Flaw("bad-url", "this is no Apprise URL", hint))
+    return value
+
+
+def _webhook_url(value: str) -> str:
+    # What a reference stands for is not known here; a whole address behind one is taken as it is.
+    if not REFERENCE.match(value) and (flaw := url_problem(REFERENCE.sub("x", value))):
+        raise refuse(flaw)
+    return value
+
+
+ApprisePlace = Annotated[Name, AfterValidator(_apprise_url)]
+SecretUrl = Annotated[Name, AfterValidator(_webhook_url)]
+
+
+def _known_type(value: object) -> object:
+    if isinstance(value, str) and value not in (APPRISE, WEBHOOK):
+        message = f"expected `{APPRISE}` or `{WEBHOOK}`, found {quoted(value)}"
+        hint = f"Products such as Slack are reached by `{APPRISE}`, which is what a channel without `type` is."
+        raise refuse(Flaw("bad-value", message, did_you_mean(value, (APPRISE, WEBHOOK)) or hint))
+    return value
+
+
+Timeout = Annotated[PositiveDuration, Field(default=timedelta(seconds=20), description="Bound of one attempt.")]
+Title = Annotated[Message | None, Field(default=None, description="Template of the title, in place of the default.")]
+Body = Annotated[Message | None, Field(default=None, description="Template of the text, in place of the default.")]
+GiveUpAfter = Annotated[
+    PositiveDuration,
+    Field(default=timedelta(hours=24), description="How long a message is tried that cannot be delivered."),
+]
+MaxPerHour = Annotated[
+    int,
+    Between(1, 10_000),
+    Field(default=60, description="More messages than this within an hour are held back and told as one."),
+]
+
+
+class AppriseChannel(Section):
+    """A product that Apprise knows: Slack, PagerDuty, Telegram, e-mail and a hundred more."""
+
+    type: Annotated[str, OneOf(APPRISE), BeforeValidator(_known_type)] = Field(default=APPRISE, description="Selects this kind of channel.")
+    url: ApprisePlace | None = Field(
+        default=None, description="Apprise URL; its secrets as `${file:…}` or `${env:…}`. Either this or `url_file`."
+    )
+    url_file: Name | None = Field(default=None, description="File that holds the whole Apprise URL.")
+    timeout: Timeout
+    title: Title
+    body: Body
+    give_up_after: GiveUpAfter
+    max_per_hour: MaxPerHour
+
+
+class WebhookChannel(Section):
+    """An HTTP request with the message as JSON, signed where there is a secret."""
+
+    type: Annotated[str, OneOf(WEBHOOK)] = Field(description="Selects this kind of channel.")
+    url: SecretUrl = Field(description="Where to: an http or https URL; may hold `${file:…}` and `${env:…}`.")
+    secret_file: Name | None = Field(default=None, description="File that holds the secret that signs the request.")
+    headers: Headers = Field(
+        default={}, description="Sent with the request; values may hold `${file:…}` and `${env:…}`."
+    )
+    ca_file: Name | None = Field(default=None, description="Certificate authorities to trust instead of the system's.")
+    timeout: Timeout
+    title: Title
+    body: Body
+    give_up_after: GiveUpAfter
+    max_per_hour: MaxPerHour
+
+
+def _kind(value: Any) -> str:
+    given = value.get("type") if isinstance(value, dict) else None
+    return WEBHOOK if given == WEBHOOK else APPRISE
+
+
+Channel = Annotated[
+    Annotated[AppriseChannel, Tag(APPRISE)] | Annotated[WebhookChannel, Tag(WEBHOOK)], Discriminator(_kind)
+]

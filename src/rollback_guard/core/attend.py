@@ -1,0 +1,62 @@
+"""Let time pass: what ends or begins by the clock and not by an evaluation.
+
+Ends of pauses, rollouts and waiting, levels of escalation, and alerts from elsewhere of which nothing was heard for
+long. Called about once a second; most of the time there is nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from rollback_guard.core.fold import fold_all
+from rollback_guard.core.ladder import follow_wait
+from rollback_guard.core.model import Policy
+from rollback_guard.core.records import Escalated, Record, Resumed, RolloutFinished, Signalled
+from rollback_guard.core.situation import Situation
+from rollback_guard.core.state import EVERYTHING, Incident, IncidentPhase, State
+
+SIGNAL_LIVES = timedelta(hours=24)
+"""Alertmanager repeats what fires every 4 hours unless told otherwise; what was not repeated for this long is over."""
+
+
+def attend(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]:
+    """Return what the clock brought about since it was last asked."""
+    ended = tuple(_ended(state, now))
+    state = fold_all(state, ended)
+    records = list(ended)
+    for name, own in state.guards.items():
+        guard, incident = policy.guards.get(name), state.incidents.get(own.incident or "")
+        if guard is None or incident is None:
+            continue
+        it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
+        if incident.phase is IncidentPhase.WAITING and incident.waiting is not None:
+            records += follow_wait(it, incident, incident.waiting)
+        records += _escalated(it, incident)
+    return tuple(records)
+
+
+def _ended(state: State, now: datetime) -> Iterator[Record]:
+    for name, pause in state.pauses.items():
+        if pause.until is not None and pause.until <= now:
+            yield Resumed(guard=None if name == EVERYTHING else name, at=now)
+    for name, guard in state.guards.items():
+        rollout = guard.rollout
+        if rollout is not None and rollout.finished_at is None and rollout.until <= now:
+            yield RolloutFinished(rollout=rollout.id, guard=name, at=now)
+    silent = tuple(
+        replace(each, firing=False) for each in state.signals if each.heard_at and now - each.heard_at >= SIGNAL_LIVES
+    )
+    if silent:
+        yield Signalled(at=now, signals=silent)
+
+
+def _escalated(it: Situation, incident: Incident) -> Iterator[Record]:
+    """Call the levels whose time has come; one after the other also where several are due at once."""
+    if incident.acknowledged_at is not None or incident.phase is IncidentPhase.CLOSED:
+        return
+    lasted = it.now - incident.opened_at
+    for number, level in enumerate(it.guard.escalate, start=1):
+        if number > incident.escalated and lasted >= level.after:
+            yield Escalated(incident=incident.id, guard=it.guard.name, at=it.now, level=number, notify=level.notify)

@@ -1,0 +1,91 @@
+"""Write a guard's conclusions down: each one once, with what was seen, and the end of an incident with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from rollback_guard.core.records import (
+    Decided,
+    Decision,
+    Excused,
+    IncidentCleared,
+    IncidentEnded,
+    Outcome,
+    Reason,
+    Record,
+)
+from rollback_guard.core.situation import Situation
+from rollback_guard.core.state import Incident, IncidentPhase
+
+
+def conclude(
+    it: Situation,
+    decision: Decision,
+    reason: Reason,
+    *,
+    incident: Incident | None = None,
+    evidence: Iterable[str] = (),
+    step: int | None = None,
+    action: str | None = None,
+    detail: str = "",
+) -> Iterator[Record]:
+    """Record a decision unless it is the one that holds already."""
+    last = it.own.last
+    id_ = incident.id if incident else None
+    rules = tuple(evidence)
+    if last is None and decision is Decision.NONE:
+        return
+    if last is not None and (last.decision, last.reason, last.incident, last.step) == (decision, reason, id_, step):
+        joined = {each.rule for each in last.evidence} >= set(rules)
+        if joined:
+            return
+    yield Decided(
+        guard=it.guard.name,
+        at=it.now,
+        decision=decision,
+        reason=reason,
+        incident=id_,
+        step=step,
+        action=action,
+        evidence=it.evidence(rules),
+        detail=detail,
+    )
+
+
+def recover(it: Situation, incident: Incident) -> Iterator[Record]:
+    """End an incident well: through one of its steps, or by itself.
+
+    What still breaches from before the step, because other rules were asked whether it helped, opens no new incident.
+    """
+    helped = any(intent.outcome is Outcome.SUCCEEDED for intent in incident.intents)
+    excused = it.breaching(incident.rules, since=incident.intents[-1].at) if incident.intents else ()
+    yield from _end(it, incident, Decision.RECOVERED, Reason.VERIFIED if helped else Reason.BY_ITSELF, excused=excused)
+
+
+def hand_over(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record]:
+    """End what the guard does about an incident: people are needed."""
+    yield from _end(it, incident, Decision.HAND_OVER, reason)
+
+
+def _end(
+    it: Situation,
+    incident: Incident,
+    decision: Decision,
+    reason: Reason,
+    *,
+    excused: tuple[Excused, ...] = (),
+) -> Iterator[Record]:
+    yield from conclude(it, decision, reason, incident=incident, evidence=it.watched(incident))
+    yield IncidentEnded(
+        incident=incident.id, guard=it.guard.name, at=it.now, decision=decision, reason=reason, excused=excused
+    )
+
+
+def let_go(incident: Incident, reason: Reason, now: datetime) -> Iterator[Record]:
+    """End an incident whose guard or whose rules are gone: nothing would ever tell that it is over."""
+    if incident.phase is not IncidentPhase.HANDED_OVER:
+        over = Decision.HAND_OVER
+        yield Decided(guard=incident.guard, at=now, decision=over, reason=reason, incident=incident.id)
+        yield IncidentEnded(incident=incident.id, guard=incident.guard, at=now, decision=over, reason=reason)
+    yield IncidentCleared(incident=incident.id, guard=incident.guard, at=now)

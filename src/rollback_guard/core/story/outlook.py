@@ -1,0 +1,63 @@
+"""Say how things stand with an incident that has no end yet, and what people can do about it now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import assert_never
+
+from rollback_guard.core import wording
+from rollback_guard.core.fold import fold_all
+from rollback_guard.core.records import Decision
+from rollback_guard.core.state import Incident, IncidentPhase, State, Waiting
+from rollback_guard.core.story.account import Account, Said
+
+
+def outlook(account: Account) -> Iterator[Said]:
+    """Say how things stand at the end of an incident's records."""
+    if account.opened is None:
+        return
+    incident = fold_all(State(), account.own).incidents[account.incident]
+    at = max(_time_of(each) for each in account.own)
+    yield from _of_steps(incident, account, at)
+    for intent in incident.undos:
+        if intent.outcome is None:
+            yield Said(at, f"{intent.action} is under way, or how it ended is not known yet.")
+
+
+def _of_steps(incident: Incident, account: Account, at: datetime) -> Iterator[Said]:
+    match incident.phase:
+        case IncidentPhase.HOLDING:
+            held = next((each for each in reversed(tuple(account.decisions())) if each.decision is Decision.HOLD), None)
+            if held is not None:
+                yield Said(at, f"Not over yet: the guard still does not act, because {wording.why(held.reason)}.")
+        case IncidentPhase.WAITING:
+            if incident.waiting is not None:
+                yield _waiting(incident.guard, incident.waiting, at)
+        case IncidentPhase.ACTING:
+            if incident.open_intent is not None:
+                yield Said(at, f"{incident.open_intent.action} is under way, or how it ended is not known yet.")
+        case IncidentPhase.VERIFYING:
+            yield Said(at, "Not over yet: the effect is being watched.")
+        case IncidentPhase.HANDED_OVER:
+            yield Said(at, "Not closed yet: the rules have not all passed again.")
+        case IncidentPhase.CLOSED:
+            return
+        case _:
+            assert_never(incident.phase)
+
+
+def _waiting(guard: str, waiting: Waiting, at: datetime) -> Said:
+    step = wording.step(waiting.step, waiting.action)
+    if waiting.approved_by:
+        return Said(at, f"Not over yet: {waiting.approved_by} approved {step}, which is about to begin.")
+    until = wording.moment(waiting.until, at)
+    what = wording.awaited(waiting.what, waiting.otherwise)
+    return Said(at, f"Not over yet: {step}, waits until {until}: {what}.", wording.ways(guard))
+
+
+def _time_of(record: object) -> datetime:
+    """Return when a record of an incident was made; all kinds of them are stamped."""
+    at = getattr(record, "at", None)
+    assert isinstance(at, datetime)  # noqa: S101  only evaluations have no `at`, and they belong to no incident
+    return at
