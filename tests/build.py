@@ -13,6 +13,7 @@ from rollback_guard.core.condition import Comparison, Condition, Operator
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.model import Group, Guard, Limits, Policy, Rule, Severity, Step, Verify, labels_of
 from rollback_guard.core.observation import Answer, Failure, Observation, Reading, Sample, Unknown
+from rollback_guard.core.operations import Refused
 from rollback_guard.core.records import Concluded, Decided
 from rollback_guard.core.state import State
 
@@ -57,12 +58,16 @@ def a_group(*rules, id="g", interval=MINUTE, **changes):  # noqa: A002  it is th
     return Group(**known | changes)
 
 
+def a_step(action="flag-off", *, within=3, stable_for=1, rules=(), **changes):
+    verify = Verify(within=minutes(within), stable_for=minutes(stable_for), rules=rules)
+    return Step(action=action, verify=verify, **changes)
+
+
 def a_guard(name="checkout", rules=("g/r",), *, actions=("flag-off",), within=3, stable_for=1, **changes):
-    verify = Verify(within=minutes(within), stable_for=minutes(stable_for))
     known = {
         "name": name,
         "rules": frozenset(rules),
-        "playbook": tuple(Step(action=action, verify=verify) for action in actions),
+        "playbook": tuple(a_step(action, within=within, stable_for=stable_for) for action in actions),
         "limits": Limits(max_actions=len(actions) * 2, cooldown=timedelta(0)),
     }
     return Guard(**known | changes)
@@ -141,6 +146,15 @@ class Film:
             detail=detail,
         )
         return self.take(core.conclude(self.policy, self.state, ended))
+
+    def operate(self, asked, *, at):
+        """Do what a person asks for; the records, or why not."""
+        answer = core.operate(self.policy, self.state, asked, now=at)
+        return answer if isinstance(answer, Refused) else self.take(answer)
+
+    def attend(self, *, at):
+        """Let the clock do what it does."""
+        return self.take(core.attend(self.policy, self.state, now=at))
 
     def incident(self, guard="checkout"):
         """Return the guard's incident that is not closed yet, or its last one."""

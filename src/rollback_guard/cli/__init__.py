@@ -18,6 +18,15 @@ VERBS: dict[str, str] = {
     "schema": "Print the JSON Schema of the files for your editor.",
     "status": "Show what the running guard sees and does.",
     "explain": "Tell an incident's story in plain words.",
+    "ack": "Take care of an incident: nobody further is called.",
+    "veto": "Cancel what a guard is about to do.",
+    "extend": "Give people more time before a step is run.",
+    "approve": "Let a waiting step be run at once.",
+    "pause": "Take the hands off one guard, or off everything.",
+    "resume": "End a pause.",
+    "trigger": "Run steps of a playbook now, because you say so.",
+    "undo": "Take back what was done, after a false alarm.",
+    "rollout": "Tell a guard that a change begins or is over.",
     "demo": "Break a small shop and watch the guard mend it.",
 }
 """What each verb does, so that --help needs none of their modules."""

@@ -10,28 +10,29 @@ from urllib.parse import quote
 
 import click
 
-from rollback_guard.cli.remote import NotThereError, ask, member, output_option, url_option
+from rollback_guard.cli.completion import incidents
+from rollback_guard.cli.remote import NotThereError, Remote, connects, member, output_option
 from rollback_guard.cli.table import clock, instant, plain, seconds, state, table
 from rollback_guard.core import wording
 
 
 @click.command()
-@click.argument("incident", metavar="[ID]", required=False)
-@url_option
+@click.argument("incident", metavar="[ID]", required=False, shell_complete=incidents)
+@connects
 @output_option
-def command(incident: str | None, url: str, output: str) -> None:
+def command(incident: str | None, remote: Remote, output: str) -> None:
     """Tell an incident's story: what was seen, why it was acted on or not, what was done, whether it helped.
 
     Without an ID the incidents are listed. Exits with 2 when there is no such incident, 3 when the daemon cannot be
     reached.
     """
     if not incident:
-        found = ask(url, "/api/v1/incidents?limit=1000")
-        member(found, "incidents", url)
+        found = remote.ask("/api/v1/incidents?limit=1000")
+        member(found, "incidents", remote)
         click.echo(json.dumps(found, indent=2) if output == "json" else _list(found))
         return
     try:
-        found = ask(url, f"/api/v1/incidents/{quote(incident, safe='')}")
+        found = remote.ask(f"/api/v1/incidents/{quote(incident, safe='')}")
     except NotThereError as error:
         click.echo(f"{plain(error.message)}.", err=True)
         if error.near:
@@ -39,7 +40,7 @@ def command(incident: str | None, url: str, output: str) -> None:
         else:
             click.echo("There has been none yet.", err=True)
         sys.exit(error.exit_code)
-    member(found, "story", url)
+    member(found, "story", remote)
     click.echo(json.dumps(found, indent=2) if output == "json" else "\n".join(_story(found)))
 
 

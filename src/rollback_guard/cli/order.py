@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -14,42 +14,54 @@ from rollback_guard.cli.completion import guards
 from rollback_guard.cli.remote import REFUSED, UNREACHABLE, USAGE, RefusedError, Remote, member
 from rollback_guard.cli.table import plain
 
-TAKEN_AMISS = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+F = TypeVar("F", bound=Callable[..., Any])
+
+BRAKES = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 """Answers of a brake; all other 4xx are a mistake of who asks."""
 
 
-class Reason(click.ParamType[str]):
-    """A text that says something: it stands in the journal for good."""
+def _said(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Return a reason without the blanks around it, if it says anything.
 
-    name = "text"
+    Raises:
+        click.BadParameter: It does not.
+    """
+    if value is not None and not value.strip():
+        raise click.BadParameter("say why: it goes into the journal, and to everybody on call", ctx, option)
+    return value.strip() if value else value
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the reason without what surrounds it."""
-        return value.strip() or self.fail("say why: it goes into the journal and to the others on call", param, ctx)
+
+def _spanned(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Return the text of a span of time, once it is known to be one.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    from rollback_guard.core.units import parse_duration
+
+    try:
+        if value is not None and not parse_duration(value):
+            raise click.BadParameter("must be longer than nothing", ctx, option)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from error
+    return value
 
 
-class Duration(click.ParamType[str]):
-    """A span of time as Prometheus writes it."""
+def reason_option(*, required: bool) -> Callable[[F], F]:
+    """Return the option for why something is ordered."""
+    return click.option(
+        "--reason", "-r", metavar="TEXT", required=required, callback=_said, help="Why; it stands in the journal."
+    )
 
-    name = "duration"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text as it was given, once it is known to be a span."""
-        from rollback_guard.core.units import parse_duration
-
-        try:
-            if not parse_duration(value):
-                raise ValueError("must be longer than nothing")  # noqa: TRY301  one way to say it
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return value
+def span_option(name: str, variable: str, text: str, *, required: bool = False) -> Callable[[F], F]:
+    """Return an option that takes a span of time."""
+    return click.option(name, variable, metavar="DURATION", required=required, callback=_spanned, help=text)
 
 
 guard_argument = click.argument("guard", shell_complete=guards)
 
-reason_option = click.option("--reason", "-r", type=Reason(), required=True, help="Why; everybody on call reads it.")
-
-optional_reason_option = click.option("--reason", "-r", type=Reason(), help="Why; everybody on call reads it.")
+optional_guard_argument = click.argument("guard", required=False, shell_complete=guards)
 
 everything_option = click.option("--all", "everything", is_flag=True, help="Every guard of this instance.")
 
@@ -104,10 +116,12 @@ def _explain(refused: RefusedError, remote: Remote, output: str) -> NoReturn:
         click.echo(f"Did you mean {' or '.join(map(plain, near))}?", err=True)
     if refused.code == HTTPStatus.UNAUTHORIZED:
         hint = "Your token is not known there" if remote.token else "A token is needed there"
-        click.echo(f"{hint}: name a file that holds a valid one with --token-file or ROLLBACK_GUARD_TOKEN_FILE.", err=True)
+        click.echo(
+            f"{hint}: name a file that holds a valid one with --token-file or ROLLBACK_GUARD_TOKEN_FILE.", err=True
+        )
     elif refused.code == HTTPStatus.FORBIDDEN:
         click.echo("Use a token with the scope that this order needs, by --token-file.", err=True)
-    if refused.code in TAKEN_AMISS:
+    if refused.code in BRAKES:
         sys.exit(REFUSED)
     sys.exit(UNREACHABLE if refused.code >= HTTPStatus.INTERNAL_SERVER_ERROR else USAGE)
 

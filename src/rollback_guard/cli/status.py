@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rollback_guard.cli.remote import UNREACHABLE, ask, member, output_option, url_option
+from rollback_guard.cli.remote import UNREACHABLE, Remote, connects, member, output_option
 from rollback_guard.cli.table import clock, instant, plain, state, table
 from rollback_guard.core import wording
 
@@ -20,18 +20,18 @@ LISTS = ("guards", "rules", "incidents")
 
 
 @click.command()
-@url_option
+@connects
 @output_option
-def command(url: str, output: str) -> None:
+def command(remote: Remote, output: str) -> None:
     """Show what the running guard sees and does: guards, rules and incidents, worst first.
 
     Exits with 0 when all is fine, 1 when a rule fires or an incident is open, 3 when the daemon cannot be reached,
     cannot see, cannot write its journal and so not act, or has not seen everything yet.
     """
-    picture: dict[str, Any] = {"status": ask(url, "/api/v1/status")}
-    member(picture["status"], "condition", url)
+    picture: dict[str, Any] = {"status": remote.ask("/api/v1/status")}
+    member(picture["status"], "condition", remote)
     for each in LISTS:
-        picture[each] = member(ask(url, f"/api/v1/{each}"), each, url)
+        picture[each] = member(remote.ask(f"/api/v1/{each}"), each, remote)
     if output == "json":
         click.echo(json.dumps(picture, indent=2))
     else:

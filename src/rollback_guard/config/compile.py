@@ -31,9 +31,6 @@ from rollback_guard.core.model import (
 from rollback_guard.core.split import split
 from rollback_guard.specs import Endpoint, Expectation, ProbeSpec
 
-PROBE_TIMEOUT = timedelta(seconds=5)
-"""Bound of a probe that names none; a health check that takes longer is no good sign anyway."""
-
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -52,26 +49,10 @@ def policy_of(inventory: Inventory, digest: str) -> Policy:
     )
 
 
-def endpoints_of(inventory: Inventory) -> Mapping[str, Endpoint]:
-    """Return where each data source is."""
-    if inventory.settings is None:
-        return {}
-    return {name: _endpoint(inventory, name, source) for name, source in _sources(inventory.settings.model).items()}
-
-
-def probes_of(inventory: Inventory) -> Mapping[str, ProbeSpec]:
-    """Return what each probe asks, by the id of its rule."""
-    return {it.id: _probe(inventory, it.id, it.rule) for it in inventory.probes if isinstance(it.rule, Probe)}
-
-
 def offset_of(group: str, interval: timedelta) -> timedelta:
     """Return a group's phase: stable over restarts, and spread so that groups do not all ask at once."""
     number = int.from_bytes(hashlib.sha256(group.encode("utf-8", "surrogatepass")).digest()[:8])
     return number % (interval // MILLISECOND) * MILLISECOND
-
-
-def _sources(settings: GuardFile) -> dict[str, Datasource]:
-    return {**({DEFAULT: settings.prometheus} if settings.prometheus else {}), **settings.datasources}
 
 
 def _fingerprint(found: Watched, source: str, **more: Any) -> str:
@@ -135,65 +116,3 @@ def _probe_group(found: Watched) -> Group:
     return Group(id=found.group, source=PROBE_GROUPS, interval=found.interval, offset=offset, rules=(rule,))
 
 
-def _probe(inventory: Inventory, rule: str, probe: Probe) -> ProbeSpec:
-    expect = probe.expect
-    return ProbeSpec(
-        rule=rule,
-        url=probe.url,
-        timeout=probe.timeout or min(PROBE_TIMEOUT, probe.interval),
-        method=probe.method,
-        headers=headers_of(inventory.base, probe.headers),
-        expect=Expectation(
-            status=tuple(expect.status),
-            json=tuple(expect.json_.items()),
-            body=expect.body,
-            latency_below=expect.latency_below,
-            tls_valid_for=expect.tls_valid_for,
-        ),
-        ca_file=anchored_path(inventory.base, probe.ca_file) if probe.ca_file else None,
-    )
-
-
-def _endpoint(inventory: Inventory, name: str, source: Datasource) -> Endpoint:
-    base, auth = inventory.base, source.basic_auth
-    paths = {
-        key: None if getattr(source, key) is None else anchored_path(base, getattr(source, key))
-        for key in ("ca_file", "cert_file", "key_file")
-    }
-    return Endpoint(
-        name=name,
-        url=source.url.rstrip("/"),
-        timeout=source.timeout,
-        headers=headers_of(base, source.headers),
-        bearer_token=secret_in(base, source.bearer_token_file) if source.bearer_token_file else None,
-        basic_auth=(auth.username, secret_in(base, auth.password_file)) if auth else None,
-        trust_env=source.trust_env,
-        max_response_bytes=source.max_response_bytes,
-        max_series=source.max_series,
-        concurrency=source.concurrency,
-        batch_size=source.batch_size,
-        **paths,
-    )
-
-
-def _guard(found: FoundGuard) -> Guard:
-    guard = found.guard
-    steps = tuple(
-        Step(
-            action=step.action,
-            verify=Verify(
-                within=step.verify.within or found.slowest + step.verify.stable_for,
-                stable_for=step.verify.stable_for,
-            ),
-        )
-        for step in guard.playbook
-    )
-    limits = guard.limits
-    return Guard(
-        name=guard.guard,
-        rules=frozenset(rule.id for rule in found.listens),
-        playbook=steps,
-        limits=Limits(max_actions=limits.max_actions or len(steps), per=limits.per, cooldown=limits.cooldown),
-        warm_up=guard.warm_up,
-        blind=Blindness(after=guard.blind.after, do=BlindPolicy(guard.blind.do)),
-    )

@@ -27,13 +27,13 @@ def _condition(text: str) -> str:
 def _heartbeat(text: str) -> str:
     if not text.strip():
         return ""
-    try:
-        tree = promql.parse(text)
-    except promql.PromqlError as error:
-        id_ = "promql-too-complex" if error.too_complex else "promql-syntax"
-        raise refuse(Flaw(id_, str(error), HEARTBEAT_HINT, error.offset)) from None
-    if promql.value_type(tree) != "vector":
-        raise refuse(Flaw("promql-type", f"this is a {promql.value_type(tree)}, not a set of series", HEARTBEAT_HINT))
+    flaws = tuple(
+        Flaw(problem.id.value, problem.message, HEARTBEAT_HINT, problem.offset)
+        for problem in promql.find_problems(text)
+        if problem.id not in (promql.ProblemId.BOOL, promql.ProblemId.NO_CONDITION)
+    )
+    if flaws:
+        raise refuse(*flaws)
     return text
 
 

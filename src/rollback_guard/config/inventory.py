@@ -11,110 +11,23 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from rollback_guard.config import identity
-from rollback_guard.config.document import Document
-from rollback_guard.config.places import KeyPath, Mark
-from rollback_guard.config.problems import Level, Problem
-from rollback_guard.config.rulefile import AlertRule, GuardPolicy, Probe, RecordRule, RuleFile, RuleGroup
-from rollback_guard.config.settings import GuardFile
+from rollback_guard.config.found import (
+    SIGNAL_INTERVAL,
+    FoundGroup,
+    FoundGuard,
+    Spot,
+    Watched,
+    signal_labels,
+    slowest,
+)
+from rollback_guard.config.guards import GuardPolicy, PlaybookStep
+from rollback_guard.config.rulefile import AlertRule, RecordRule, RuleFile, RuleGroup
+from rollback_guard.config.settings import Datasource, GuardFile
 from rollback_guard.config.validate import Valid
-from rollback_guard.core.condition import Comparison, Condition, Operator
-from rollback_guard.core.model import Severity
-from rollback_guard.core.split import split
+from rollback_guard.core.model import PROBE, SIGNAL, Severity
 
-PROBE_GROUPS = "probe"
-"""Groups of probes are called `probe/<name>`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spot:
-    """A thing's place: its file, and where it stands there."""
-
-    document: Document
-    path: KeyPath
-
-    def problem(
-        self, id_: str, message: str, *at: str | int, hint: str = "", level: Level = Level.ERROR, value: bool = True
-    ) -> Problem:
-        """Return a problem at a part of the thing: at its value, or else at its key."""
-        path = (*self.path, *at)
-        mark: Mark = self.document.value_mark(path) if value else self.document.key_mark(path)
-        return self.document.problem(id_, message, mark, hint=hint, level=level)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watched:
-    """A rule or probe, as a guard selects it."""
-
-    spot: Spot
-    id: str
-    group: str
-    name: str
-    labels: Mapping[str, str]
-    interval: timedelta
-    rule: AlertRule | Probe
-    query_offset: timedelta = timedelta(0)
-
-    @cached_property
-    def condition(self) -> Condition:
-        """What it measures; a probe measures no range of time."""
-        if isinstance(self.rule, AlertRule):
-            return split(self.rule.expr)
-        comparison = Comparison(op=Operator.LESS, threshold=1.0)
-        return Condition(expr=self.rule.url, query=self.rule.url, comparison=comparison)
-
-    @property
-    def memory(self) -> timedelta:
-        """How long it goes on seeing what is over: its longest range, and how much earlier it looks."""
-        return self.condition.longest_range + self.query_offset
-
-    @property
-    def severity(self) -> Severity:
-        """What it may cause."""
-        word = self.labels.get("severity", "")
-        return next((severity for severity in Severity if severity.value == word), Severity.NONE)
-
-    @property
-    def may_act(self) -> bool:
-        """Whether a guard acts on it."""
-        shadow = isinstance(self.rule, AlertRule) and self.rule.shadow
-        return self.severity is Severity.CRITICAL and not shadow
-
-    @cached_property
-    def static(self) -> Mapping[str, str]:
-        """Its labels for selectors: a templated one has no value yet, and `alertname` is its name."""
-        return {**{key: text for key, text in self.labels.items() if "{{" not in text}, "alertname": self.name}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundGroup:
-    """A rule group with its id."""
-
-    spot: Spot
-    id: str
-    group: RuleGroup
-    rules: tuple[Watched, ...]
-    records: int
-    first_record: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundGuard:
-    """A guard, and the rules that its selector reaches."""
-
-    spot: Spot
-    guard: GuardPolicy
-    listens: tuple[Watched, ...]
-
-    @property
-    def judged(self) -> tuple[Watched, ...]:
-        """The rules that its recovery is read from: those it acts on, or all when it acts on none."""
-        return tuple(rule for rule in self.listens if rule.may_act) or self.listens
-
-    @property
-    def slowest(self) -> timedelta:
-        """Time until its rules have forgotten the errors of before a cure."""
-        longest = max((rule.memory for rule in self.judged), default=timedelta(0))
-        return longest + 2 * max((rule.interval for rule in self.judged), default=timedelta(0))
+DEFAULT_SOURCE = "prometheus"
+"""The name of `[prometheus]` among the data sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +61,16 @@ class Inventory:
         """Return how much earlier than its slot a group looks: its own word, or its data source's."""
         if group.query_offset is not None:
             return group.query_offset
-        if self.settings is None:
-            return timedelta(0)
-        model = self.settings.model
-        source = model.datasources.get(group.datasource) if group.datasource else model.prometheus
+        source = self.datasources.get(group.datasource or DEFAULT_SOURCE)
         return source.query_offset if source else timedelta(0)
+
+    @cached_property
+    def datasources(self) -> Mapping[str, Datasource]:
+        """All data sources by name."""
+        if self.settings is None:
+            return {}
+        model = self.settings.model
+        return {**({DEFAULT_SOURCE: model.prometheus} if model.prometheus else {}), **model.datasources}
 
     @cached_property
     def probes(self) -> tuple[Watched, ...]:
@@ -160,8 +78,8 @@ class Inventory:
         return tuple(
             Watched(
                 spot=Spot(document=file.document, path=file.origin(("probes", number))),
-                id=f"{PROBE_GROUPS}/{probe.probe}",
-                group=f"{PROBE_GROUPS}/{probe.probe}",
+                id=f"{PROBE}/{probe.probe}",
+                group=f"{PROBE}/{probe.probe}",
                 name=probe.probe,
                 labels=probe.labels,
                 interval=probe.interval,
@@ -184,6 +102,7 @@ class Inventory:
                 spot=Spot(document=file.document, path=file.origin(("guards", number))),
                 guard=guard,
                 listens=self.carrying(guard.select),
+                signals=_signals(file, number, guard),
             )
             for file in self.files
             for number, guard in enumerate(file.model.guards)
@@ -201,6 +120,22 @@ class Inventory:
         """Return the rules and probes that have all these labels; an empty selector reaches none."""
         candidates = min((self._by_label.get(label, ()) for label in selector.items()), key=len, default=())
         return tuple(rule for rule in candidates if selector.items() <= rule.static.items())
+
+    def named(self, found: FoundGuard, name: str) -> tuple[Watched, ...]:
+        """Return what a guard means by a name: any rule by its id, or those of its own that are called so."""
+        own = (*found.listens, *found.signals)
+        by_id = next((rule for rule in (*self.rules, *found.signals) if rule.id == name), None)
+        return (by_id,) if by_id else tuple(rule for rule in own if rule.name == name)
+
+    def judges(self, found: FoundGuard, step: PlaybookStep) -> tuple[Watched, ...]:
+        """Return the rules that tell whether a step helped."""
+        if not step.verify.rules:
+            return found.judged
+        return tuple(rule for name in step.verify.rules for rule in self.named(found, name))
+
+    def within(self, found: FoundGuard, step: PlaybookStep) -> timedelta:
+        """Return how long a step's effect is waited for: as written, or as long as its rules need to show it."""
+        return step.verify.within or slowest(self.judges(found, step)) + step.verify.stable_for
 
     def _group(self, file: Valid[RuleFile], number: int, id_: str) -> FoundGroup:
         group = file.model.groups[number]
@@ -224,3 +159,19 @@ class Inventory:
         spot = Spot(document=file.document, path=file.origin(("groups", number)))
         first = file.origin(("groups", number, "rules", records[0]))[-1] if records else 0
         return FoundGroup(spot=spot, id=id_, group=group, rules=rules, records=len(records), first_record=int(first))
+
+
+def _signals(file: Valid[RuleFile], number: int, guard: GuardPolicy) -> tuple[Watched, ...]:
+    group = f"{SIGNAL}/{guard.guard}"
+    return tuple(
+        Watched(
+            spot=Spot(document=file.document, path=file.origin(("guards", number, "signals", place))),
+            id=f"{group}/{name}",
+            group=group,
+            name=name,
+            labels={**signal_labels(guard), "severity": Severity.CRITICAL.value},
+            interval=SIGNAL_INTERVAL,
+            rule=None,
+        )
+        for place, name in enumerate(guard.signals)
+    )

@@ -78,6 +78,12 @@ def move(incident: Incident, record: InIncident) -> Incident:
             assert_never(record)
 
 
+def intended(incident: Incident, intent: Intent) -> Intended:
+    """Return the record that an intent came from."""
+    copied = {name: getattr(intent, name) for name in COPIED}
+    return Intended(incident=incident.id, guard=incident.guard, **copied)
+
+
 def _waiting(incident: Incident, record: Awaited | Extended | Approved) -> Incident:
     if isinstance(record, Awaited):
         waiting = Waiting(

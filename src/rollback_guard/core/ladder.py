@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rollback_guard.core.brakes import PATIENT, brake, fleet_actions_left
+from rollback_guard.core.brakes import PATIENT, brake, fleet_actions_left, is_dry, is_paused
 from rollback_guard.core.conclusion import conclude, hand_over, recover
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.model import BlindPolicy, Otherwise, Policy, Step, Verdict
@@ -156,11 +156,10 @@ def _run_awaited(it: Situation, incident: Incident, waiting: Waiting, reason: Re
 
 def run_queued(it: Situation, incident: Incident, *, by: str, why: str) -> Iterator[Record]:
     """Begin the next of the steps that a person wants to be run, whatever else holds but a pause and a dry run."""
-    held = brake(it)
     if incident.queue[0] >= len(it.guard.playbook):
         yield from hand_over(it, incident, Reason.PLAYBOOK_EXHAUSTED)
-    elif held in {*PATIENT, Reason.DRY_RUN}:
-        yield from hold(it, incident, held)
+    elif is_paused(it) or is_dry(it):
+        yield from hold(it, incident, Reason.PAUSED if is_paused(it) else Reason.DRY_RUN)
     else:
         yield from begin(it, incident, incident.queue[0], Reason.TRIGGERED, by=by, why=why)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import assert_never
 
-from rollback_guard.core.brakes import brake
+from rollback_guard.core.brakes import is_paused
 from rollback_guard.core.conclusion import hand_over, let_go
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.ladder import acts_blindly, climb, run_queued, take_back
@@ -72,7 +72,7 @@ def is_wanted(policy: Policy, state: State, intent: Intended, *, now: datetime) 
     if guard is None or incident is None or policy.mode is Mode.DRY_RUN or incident.vetoed_by:
         return False
     it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
-    if brake(it) is Reason.PAUSED:
+    if is_paused(it):
         return None
     if intent.by:
         return True

@@ -6,7 +6,7 @@ records down and folds them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ from rollback_guard.core.decision import decide, release, watch
 from rollback_guard.core.evaluation import evaluate
 from rollback_guard.core.fold import fold, fold_all
 from rollback_guard.core.judgement import Judgement
-from rollback_guard.core.model import Labels, Policy
+from rollback_guard.core.model import JournalPolicy, Labels, Policy
 from rollback_guard.core.observation import Reading
 from rollback_guard.core.operate import operate
 from rollback_guard.core.outcome import conclude, is_wanted
@@ -36,6 +36,7 @@ __all__ = [
     "rewind",
     "set_clock",
     "step",
+    "undaunted",
 ]
 
 UNDER_WAY = frozenset({IncidentPhase.ACTING, IncidentPhase.VERIFYING})
@@ -121,6 +122,17 @@ def configure(policy: Policy, state: State, *, now: datetime) -> tuple[Record, .
 def set_clock(state: State, *, by: timedelta, now: datetime) -> tuple[Record, ...]:
     """Return the record of the wall clock having been set; spans stay what they were."""
     return (ClockStepped(at=now, by=by),) if by else ()
+
+
+def undaunted(policy: Policy, records: Sequence[Record]) -> tuple[Record, ...]:
+    """Return what goes on although it cannot be written down: what was seen, and what guards do that are told to.
+
+    Decisions and intents of the others are made again in a later slot; what was seen is not seen again.
+    """
+    bold = {guard.name for guard in policy.guards.values() if guard.when_journal_fails is JournalPolicy.ACT}
+    return tuple(
+        record for record in records if isinstance(record, Evaluated) or getattr(record, "guard", None) in bold
+    )
 
 
 def is_worth_writing(record: Record, last_written: datetime | None, *, every: timedelta) -> bool:

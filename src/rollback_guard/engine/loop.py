@@ -17,21 +17,31 @@ from typing import Protocol
 import structlog
 
 from rollback_guard.core import step as core
-from rollback_guard.core.fold import fold_all
+from rollback_guard.core.incident import intended
 from rollback_guard.core.judgement import Judgement
-from rollback_guard.core.model import Group, Policy
+from rollback_guard.core.model import PROBE, Group, JournalPolicy, Policy
+from rollback_guard.core.notice import Notice
+from rollback_guard.core.notices import notices
 from rollback_guard.core.observation import Reading
-from rollback_guard.core.records import Concluded, Decided, Evaluated, Intended, Record, Stopped
-from rollback_guard.core.snapshot import PROBE, Pulse
+from rollback_guard.core.operations import Operation, Refused
+from rollback_guard.core.records import (
+    Concluded,
+    Decided,
+    Evaluated,
+    Intended,
+    MaintenanceChanged,
+    Record,
+    Stopped,
+    Window,
+)
+from rollback_guard.core.snapshot import Pulse
 from rollback_guard.core.state import State
 from rollback_guard.engine.catch_up import due_slots, read_back
+from rollback_guard.engine.ledger import Ledger
 from rollback_guard.engine.narrate import narrate
 from rollback_guard.ports import Clock, Journal, JournalError, Source, Telemetry
 
 log = structlog.get_logger()
-
-SLOTS_WRITTEN_EVERY = timedelta(minutes=1)
-"""An uneventful evaluation is written down this often: a restart reads back no more than that plus its own absence."""
 
 JOURNAL_RETRIED_EVERY = timedelta(seconds=1)
 
@@ -46,8 +56,7 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 READING_LIVES = timedelta(minutes=1)
 """A reading that took longer than this, and than two intervals, is of the past: the process was stopped meanwhile."""
 
-BACKLOG = 10_000
-"""Records kept in memory while the journal takes none; then the oldest are given up."""
+PRUNED_EVERY = timedelta(hours=1)
 
 
 Ruled = tuple[Group | None, int]
@@ -71,7 +80,8 @@ class Loop:
         judgements: What was last judged of each rule, for those who look.
         pulses: When each group was last evaluated and how long it took.
         decisions: The last ones, newest first.
-        journal_failed_since: Since when records can not be made durable.
+        beat: When, on the steady clock, an evaluation was last finished.
+        heartbeat_at: When one was last finished that could also be written down.
     """
 
     def __init__(
@@ -86,58 +96,60 @@ class Loop:
         catch_up: timedelta,
         version: str,
         run: str,
+        failed: Callable[[str], None] = lambda why: None,
     ) -> None:
         self.policy = policy
-        self.state = State()
         self.judgements: dict[str, Judgement] = {}
         self.pulses: dict[str, Pulse] = {}
         self.decisions: deque[Decided] = deque(maxlen=DECISIONS_SHOWN)
-        self.journal_failed_since: datetime | None = None
         self.clock_steps = 0
         self.beat = clock.elapsed()
+        self.heartbeat_at: datetime | None = None
         self._sources = sources
-        self._journal = journal
+        self._ledger = Ledger(
+            journal, clock, announce=self._announce, taken=self._taken, is_due=self._only_now, failed=failed
+        )
         self._clock = clock
         self._telemetry = telemetry
         self._observe = observe
         self._catch_up = catch_up
         self._version = version
         self._run = run
-        self._written: dict[str, datetime] = {}
-        self._backlog: deque[Record] = deque(maxlen=BACKLOG)
         self._reading: set[str] = set()
         self._writing = asyncio.Lock()
         self._doer: Doer | None = None
         self._is_ending = False
+        self._pruned = clock.elapsed()
+
+    @property
+    def state(self) -> State:
+        """What is the case."""
+        return self._ledger.state
+
+    @property
+    def journal_failed_since(self) -> datetime | None:
+        """Since when records can not be made durable."""
+        return self._ledger.failed_since
+
+    @property
+    def checkpointed_at(self) -> datetime | None:
+        """When the state was last kept whole."""
+        return self._ledger.checkpointed_at
 
     async def begin(self, doer: Doer) -> None:
         """Fold the journal, write down the start, and take up the intents that were left open."""
         self._doer = doer
-        self.state = fold_all(State(), await self._journal.read())
+        await self._ledger.load()
         now = self._clock.now()
         ahead = max((group.slot for group in self.state.groups.values()), default=now) - now
         async with self._writing:
             if ahead > CLOCK_TOLERANCE:
-                await self._note(core.set_clock(self.state, by=-ahead, now=now))
-            await self._note(core.begin(self.policy, self.state, now=now, version=self._version, run=self._run))
+                await self._ledger.note(core.set_clock(self.state, by=-ahead, now=now))
+            await self._ledger.note(core.begin(self.policy, self.state, now=now, version=self._version, run=self._run))
         for incident in self.state.incidents.values():
-            intent = incident.open_intent
-            if intent is not None:
+            for intent in incident.open_intents:
                 log.warning("intent_open", intent=intent.key, action=intent.action, incident=incident.id)
-                doer.start(
-                    Intended(
-                        key=intent.key,
-                        incident=incident.id,
-                        guard=incident.guard,
-                        step=intent.step,
-                        action=intent.action,
-                        goal=intent.goal,
-                        at=intent.at,
-                        within=intent.within,
-                        stable_for=intent.stable_for,
-                    ),
-                    resumed=True,
-                )
+                doer.start(intended(incident, intent), resumed=True)
 
     async def tick(self, group_id: str) -> None:
         """Evaluate every slot of a group that is due: past ones from a range query, the newest one as it is.
@@ -174,7 +186,7 @@ class Loop:
         log.info("slots_read_back", group=group.id, slots=len(readings), of=of)
         async with self._writing:
             if self._rule_of(group) == ruled:
-                await self._note(core.rewind(self.state, group.id, now=self._clock.now()))
+                await self._ledger.note(core.rewind(self.state, group.id, now=self._clock.now()))
         for reading in readings:
             await self._evaluate(reading, ruled, present=False)
 
@@ -185,6 +197,8 @@ class Loop:
         took = (self._clock.elapsed() - began).total_seconds()
         self.pulses[group.id] = Pulse(evaluated_at=self._clock.now(), duration_s=took)
         self.beat = self._clock.elapsed()
+        if self.journal_failed_since is None:
+            self.heartbeat_at = self._clock.now()
         self._telemetry.evaluated(group.id, took)
 
     async def _evaluate(self, reading: Reading, ruled: Ruled, *, present: bool) -> bool:
@@ -202,18 +216,67 @@ class Loop:
             present = present and now - reading.slot < max(READING_LIVES, 2 * group.interval)
             step = core.step(self.policy, self.state, reading, now=now, present=present)
             self.judgements.update(step.judgements)
-            if not await self._write(step.records):
-                # Decisions and intents are made again in a later slot; what was seen is not seen again.
-                self._keep(step.records[:1])
+            if not await self._ledger.write(step.records):
+                self._ledger.keep(core.undaunted(self.policy, step.records))
             return True
 
     async def conclude(self, ended: Concluded) -> None:
         """Write down how an action ended, and what follows from it; try until the journal takes it."""
         while True:
             async with self._writing:
-                if await self._write(core.conclude(self.policy, self.state, ended)):
+                records = core.conclude(self.policy, self.state, ended)
+                if await self._ledger.write(records):
+                    return
+                if self._is_undaunted(ended.guard):
+                    self._ledger.keep(records)
                     return
             await self._clock.sleep(JOURNAL_RETRIED_EVERY)
+
+    def _is_undaunted(self, name: str) -> bool:
+        guard = self.policy.guards.get(name)
+        return guard is not None and guard.when_journal_fails is JournalPolicy.ACT
+
+    async def operate(self, asked: Operation) -> Sequence[Record] | Refused:
+        """Do what a person or another system asks for.
+
+        What keeps hands off counts even where the journal can not take it; what begins an action does not.
+
+        Raises:
+            JournalError: It would begin an action and can not be written down; nothing has changed.
+        """
+        async with self._writing:
+            records = core.operate(self.policy, self.state, asked, now=self._clock.now())
+            if isinstance(records, Refused):
+                return records
+            acts = [record.guard for record in records if isinstance(record, Intended)]
+            if await self._ledger.write(records):
+                return records
+            if not all(self._is_undaunted(guard) for guard in acts):
+                raise JournalError("the journal can not be written, and what is not written down is not done")
+            self._ledger.keep(records)
+            return records
+
+    async def attend(self, windows: Sequence[Window], *, keep: timedelta) -> None:
+        """Let the clock end what it ends; keep the state whole and forget the oldest records now and then.
+
+        Args:
+            windows: The maintenance windows that are open now.
+            keep: How long records are kept.
+        """
+        async with self._writing:
+            now = self._clock.now()
+            if self._is_ending:
+                return
+            if tuple(windows) != self.state.maintenance:
+                await self._ledger.note([MaintenanceChanged(at=now, windows=tuple(windows))])
+            records = core.attend(self.policy, self.state, now=now)
+            if records and not await self._ledger.write(records):
+                self._ledger.keep(core.undaunted(self.policy, records))
+            is_old = self._clock.elapsed() - self._pruned >= PRUNED_EVERY
+            await self._ledger.checkpoint(at_once=is_old)
+        if is_old:
+            self._pruned = self._clock.elapsed()
+            await self._ledger.prune(now - keep)
 
     async def is_wanted(self, intent: Intended) -> bool:
         """Wait until it is known what the rules of an intent say now; whether its action is still to be run.
@@ -239,15 +302,15 @@ class Loop:
             self.policy, self._sources, self._catch_up = policy, sources, catch_up
             self.judgements = {rule: said for rule, said in self.judgements.items() if rule in policy.rules}
             self.pulses = {group: pulse for group, pulse in self.pulses.items() if group in policy.groups}
-            await self._note(records)
+            await self._ledger.note(records)
 
     async def set_clock(self, by: timedelta) -> None:
         """Move the state's clocks along with the wall clock."""
         async with self._writing:
             self.clock_steps += 1
-            self._written.clear()
+            self._ledger.write_slots_anew()
             log.warning("clock_stepped", by_s=by.total_seconds())
-            await self._note(core.set_clock(self.state, by=by, now=self._clock.now()))
+            await self._ledger.note(core.set_clock(self.state, by=by, now=self._clock.now()))
 
     def stop(self) -> None:
         """Decide nothing from now on: what is still being read is dropped."""
@@ -255,75 +318,31 @@ class Loop:
 
     async def end(self) -> None:
         """Write down the end, and which intents are left open for the next start."""
-        left = tuple(each.open_intent.key for each in self.state.incidents.values() if each.open_intent)
+        left = tuple(intent.key for each in self.state.incidents.values() for intent in each.open_intents)
         if left:
             log.warning("intents_left_open", intents=left)
-        slots = tuple(
-            Evaluated(group=name, slot=group.slot)
-            for name, group in self.state.groups.items()
-            if group.before_outage is None and self._written.get(name) != group.slot
-        )
         async with self._writing:
-            self._written.clear()  # what was left out so far is written down now
-            await self._write((*slots, Stopped(at=self._clock.now(), open_intents=left)))
+            slots = self._ledger.unwritten_slots()
+            self._ledger.write_slots_anew()  # what was left out so far is written down now
+            await self._ledger.write((*slots, Stopped(at=self._clock.now(), open_intents=left)))
+            await self._ledger.checkpoint(at_once=True)
 
-    async def _note(self, facts: Sequence[Record]) -> None:
-        """Write down what is the case; it is so even where the journal can not take it."""
-        if not await self._write(facts):
-            self._keep(facts)
+    def _announce(self, state: State, records: Sequence[Record]) -> Sequence[Notice]:
+        if all(isinstance(record, Evaluated) for record in records):
+            return ()
+        return notices(self.policy, state, records)
 
-    async def _write(self, records: Sequence[Record]) -> bool:
-        """Make records durable, fold them, start what was intended, and tell those who watch.
-
-        What can not be written down does not happen.
-
-        Returns:
-            Whether the records are durable; if not, nothing has changed.
-        """
-        durable = [*self._backlog, *self._due(records)]
-        if durable:
-            try:
-                await self._journal.append(durable)
-            except JournalError as error:
-                self._lost(error)
-                return False
-            self._backlog.clear()
-            self.journal_failed_since = None
-        self._take(records)
-        return True
-
-    def _keep(self, facts: Sequence[Record]) -> None:
-        """Hold facts in memory that the journal did not take; they are written before whatever comes next."""
-        self._backlog.extend(self._due(facts))
-        self._take(facts)
-
-    def _take(self, records: Sequence[Record]) -> None:
-        for record in self._due(records):
-            if isinstance(record, Evaluated):
-                self._written[record.group] = record.slot
-        self.state = fold_all(self.state, records)
+    def _taken(self, records: Sequence[Record]) -> None:
+        """Start what was intended, and tell those who watch."""
         for record in records:
-            if isinstance(record, Intended) and self._doer is not None:
+            if isinstance(record, Intended) and not record.notify and self._doer is not None:
                 self._doer.start(record)
             if isinstance(record, Decided):
                 self.decisions.appendleft(record)
         self._observe(records)
         narrate(log, records)
 
-    def _due(self, records: Sequence[Record]) -> list[Record]:
-        return [record for record in records if self._is_due(record)]
-
-    def _is_due(self, record: Record) -> bool:
-        if isinstance(record, Evaluated) and self._only_now(record.group):
-            return True
-        last = self._written.get(record.group) if isinstance(record, Evaluated) else None
-        return core.is_worth_writing(record, last, every=SLOTS_WRITTEN_EVERY)
-
-    def _only_now(self, group_id: str) -> bool:
+    def _only_now(self, record: Evaluated) -> bool:
         """Say whether a slot holds evidence that nobody could read back later: a probe has no past."""
-        group, state = self.policy.groups.get(group_id), self.state.groups.get(group_id)
+        group, state = self.policy.groups.get(record.group), self.state.groups.get(record.group)
         return group is not None and group.source == PROBE and state is not None and bool(state.alerts)
-
-    def _lost(self, error: JournalError) -> None:
-        self.journal_failed_since = self.journal_failed_since or self._clock.now()
-        log.error("journal_failed", error=str(error), since=self.journal_failed_since, kept=len(self._backlog))

@@ -140,6 +140,7 @@ class Runner:
             telemetry=self._telemetry,
             jitter=self._jitter,
             is_over=lambda: self._is_over(intent),
+            time_limit=intent.timeout or action.timeout,
         )
         if not resumed:
             return await attempts.run()
@@ -159,8 +160,10 @@ class _Attempts:
         telemetry: Telemetry,
         jitter: Callable[[], float],
         is_over: Callable[[], bool],
+        time_limit: timedelta,
     ) -> None:
         self._action = action
+        self._time_limit = time_limit
         self._is_over = is_over
         self._before = ""
         self._name = name
@@ -168,7 +171,7 @@ class _Attempts:
         self._clock = clock
         self._telemetry = telemetry
         self._jitter = jitter
-        self._until = clock.elapsed() + action.timeout
+        self._until = clock.elapsed() + time_limit
         self._made = 0
         self._in_doubt = False
 
@@ -229,7 +232,7 @@ class _Attempts:
         if is_wanted is not None:
             if not await is_wanted():
                 return self._failed(f"{why}; inspected: {seen}; {NOT_NEEDED}")
-            self._until = self._clock.elapsed() + self._action.timeout
+            self._until = self._clock.elapsed() + self._time_limit
         delay = self._backoff() if self._made else timedelta(0)
         if self._made and self._left() <= delay:
             return self._failed(f"{why}; inspected: {seen} (no time left to try again)")

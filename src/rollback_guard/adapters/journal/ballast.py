@@ -13,10 +13,10 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-SIZE_BYTES = 256 * 1024
-"""Some dozens of small commits with their index pages."""
+SIZE_BYTES = 512 * 1024
+"""Some dozens of small commits with their index pages, and with what people are told of them."""
 
-FREE_BEFORE_REFILL = 16
+FREE_BEFORE_REFILL = 8
 """So many times the ballast must be free before it is taken from the disk again."""
 
 

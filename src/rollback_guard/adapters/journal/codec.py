@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from rollback_guard.core.records import Evaluated, Record
 from rollback_guard.ports import JournalError
+
+T = TypeVar("T")
 
 ADAPTER: TypeAdapter[Record] = TypeAdapter(
     Annotated[Record, Field(discriminator="kind")],
@@ -41,10 +43,11 @@ def encode(record: Record) -> Row:
     Raises:
         JournalError: It could not be read back.
     """
-    body = _json(record)
+    body = as_json(ADAPTER, record)
     decode(body)
     at = record.slot if isinstance(record, Evaluated) else record.at
-    return Row(at=as_text(at), kind=record.kind, incident=getattr(record, "incident", None), body=body)
+    incident = getattr(record, "incident", None)
+    return Row(at=as_text(at), kind=record.kind, incident=incident and storable(incident), body=body)
 
 
 def as_text(at: datetime) -> str:
@@ -58,18 +61,32 @@ def decode(body: str) -> Record:
     Raises:
         JournalError: It was written by another version, or by nobody.
     """
+    return from_json(ADAPTER, body)
+
+
+def as_json(adapter: TypeAdapter[T], value: T) -> str:
+    """Return a value as JSON that a database can hold."""
     try:
-        return ADAPTER.validate_json(body)
+        return adapter.dump_json(value, warnings=False).decode()
+    except PydanticSerializationError:
+        plain = adapter.dump_python(value, mode="json", warnings=False)
+        return storable(json.dumps(plain, ensure_ascii=False))
+
+
+def from_json(adapter: TypeAdapter[T], body: str) -> T:
+    """Return the value that was written as this JSON.
+
+    Raises:
+        JournalError: It is not what such a value looks like in this version.
+    """
+    try:
+        return adapter.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise JournalError(f"{where + ': ' if where else ''}{first['msg']}") from error
 
 
-def _json(record: Record) -> str:
-    try:
-        return ADAPTER.dump_json(record, warnings=False).decode()
-    except PydanticSerializationError:
-        # Half a surrogate pair, out of a hostile label or a command's output, has no UTF-8. It must block no action.
-        plain = ADAPTER.dump_python(record, mode="json", warnings=False)
-        return json.dumps(plain, ensure_ascii=False).encode(errors="replace").decode()
+def storable(text: str) -> str:
+    """Return a text without half surrogate pairs: they come out of hostile labels, have no UTF-8, and block nothing."""
+    return text.encode(errors="replace").decode()

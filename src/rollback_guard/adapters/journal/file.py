@@ -9,30 +9,11 @@ from pathlib import Path
 
 import structlog
 
+from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, named, point
+from rollback_guard.adapters.journal.schema import APPLICATION_ID, SCHEMA_VERSION, bring_up_to_date, sync
 from rollback_guard.ports import JournalError
 
 log = structlog.get_logger(__name__)
-
-APPLICATION_ID = 0x52476A6C
-"""`RGjl`: tells the journal from any other SQLite database."""
-
-SCHEMA_VERSION = 1
-
-SCHEMA = (
-    """CREATE TABLE records (
-        seq INTEGER PRIMARY KEY,
-        at TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        incident TEXT,
-        body TEXT NOT NULL
-    )""",
-    "CREATE INDEX records_of_incident ON records (incident) WHERE incident IS NOT NULL",
-    "CREATE INDEX records_around ON records (at) WHERE incident IS NULL",
-    """CREATE TRIGGER records_are_never_edited BEFORE UPDATE ON records
-        BEGIN SELECT RAISE(ABORT, 'a record is never edited'); END""",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
 
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for somebody who looks at the file with other tools."""
@@ -90,25 +71,16 @@ def make(path: Path) -> None:
     """
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(path.parent.parent)
+        sync(path.parent.parent)
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        _sync(path.parent)
+        sync(path.parent)
         return
     there = path.stat()
     if 0 < there.st_size < HEADER_BYTES:
         raise JournalError("this is no SQLite database; move it away")
     if there.st_mode & 0o077:
         path.chmod(0o600)
-
-
-def _sync(folder: Path) -> None:
-    """Have the folder's new entry survive a power loss."""
-    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -122,21 +94,23 @@ def connect(path: Path) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
     )
     try:
-        _recognise(connection)
+        version = recognise(connection)
         _make_durable(connection)
         _check(connection, path)
-        connection.execute("BEGIN IMMEDIATE")
-        if _number(connection, "user_version") == 0:
-            for statement in SCHEMA:
-                connection.execute(statement)
-        connection.execute("COMMIT")
+        bring_up_to_date(connection, path, version)
+        _check_end(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _recognise(connection: sqlite3.Connection) -> None:
+def recognise(connection: sqlite3.Connection) -> int:
+    """Return the version of the journal's schema, 0 where there is nothing yet.
+
+    Raises:
+        JournalError: It is no journal, or a newer one.
+    """
     version = _number(connection, "user_version")
     application = _number(connection, "application_id")
     empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -147,6 +121,7 @@ def _recognise(connection: sqlite3.Connection) -> None:
             f"it was written by a newer rollback-guard: its schema is {version}, this version knows up to "
             f"{SCHEMA_VERSION}; install the newer version again"
         )
+    return version
 
 
 def _make_durable(connection: sqlite3.Connection) -> None:
@@ -154,6 +129,8 @@ def _make_durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+    # Some builds write zeros over all that is deleted: as much again to write where old records are forgotten.
+    connection.execute("PRAGMA secure_delete = FAST")
     synchronous = _number(connection, "synchronous")
     if mode != "wal" or synchronous != FULL_SYNC:
         raise JournalError(
@@ -170,6 +147,22 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         raise JournalError(f"it is damaged ({problem}); put a backup in its place or move it away")
+
+
+def _check_end(connection: sqlite3.Connection) -> None:
+    """Refuse a journal whose last records were cut off: what the guard did may be among them."""
+    head = point(connection, HEAD)
+    last = connection.execute("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1").fetchone()
+    there = Head(seq=last[0], hash=last[1]) if last else point(connection, ANCHOR)
+    if there.seq < head.seq:
+        raise JournalError(
+            f"its end was cut off: {named(there.seq + 1, head.seq)} missing; put a backup in its place or move it away"
+        )
+    if there != head:
+        raise JournalError(
+            f"its end is not what was written: record {there.seq} is not the last one that the guard wrote; "
+            "`rollback-guard journal verify` says more; put a backup in its place or move it away"
+        )
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

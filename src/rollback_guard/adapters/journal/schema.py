@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import structlog
 
-from rollback_guard.adapters.journal.chain import ANCHOR, BEGINNING, HEAD, Head, link, set_point
+from rollback_guard.adapters.journal.chain import ANCHOR, BEGINNING, HEAD, Head, link, named, set_point
+from rollback_guard.ports import JournalError
 
 log = structlog.get_logger(__name__)
 
@@ -95,10 +97,8 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, version: int) -
         _keep_copy(connection, path.with_name(f"{path.name}.v{version}"))
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for upgrade in (UPGRADES[number] for number in range(version, SCHEMA_VERSION) if number in UPGRADES):
+        for upgrade in [UPGRADES[number] for number in range(version, SCHEMA_VERSION)] if version else [_make_new]:
             upgrade(connection)
-            if not version:
-                break
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
@@ -125,6 +125,8 @@ def _chain_what_is_there(connection: sqlite3.Connection) -> None:
     ).fetchall():
         hashed = []
         for row in rows:
+            if row[0] != head.seq + 1:
+                raise JournalError(f"{named(head.seq + 1, row[0] - 1)} missing; put a backup in its place")
             head = Head(seq=row[0], hash=link(head.hash, *row))
             hashed.append((head.hash, head.seq))
         connection.executemany("UPDATE records SET hash = ? WHERE seq = ?", hashed)
@@ -133,8 +135,8 @@ def _chain_what_is_there(connection: sqlite3.Connection) -> None:
     set_point(connection, HEAD, head)
 
 
-UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {0: _make_new, 1: _chain_what_is_there}
-"""By the version from which they lead to the next; from 0 straight to the newest."""
+UPGRADES: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _chain_what_is_there}
+"""By the version from which each leads to the next."""
 
 
 def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
@@ -142,13 +144,14 @@ def _keep_copy(connection: sqlite3.Connection, path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.part")
     unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    copy = sqlite3.connect(unfinished)
     try:
-        connection.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")
-    finally:
-        copy.close()
-    sync(unfinished)
+        with closing(sqlite3.connect(unfinished)) as copy:
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        sync(unfinished)
+    except BaseException:
+        unfinished.unlink()
+        raise
     unfinished.replace(path)
     sync(path.parent)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,15 @@ from typing import TypeVar
 
 import structlog
 
-from rollback_guard.adapters.journal.ballast import Ballast
-from rollback_guard.adapters.journal.codec import Row, as_text, decode, encode
-from rollback_guard.adapters.journal.failure import kind_of, words_of
-from rollback_guard.adapters.journal.file import Lock, connect, make
+from rollback_guard.adapters.journal import chain, checkpoint, retention
+from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, Link
+from rollback_guard.adapters.journal.codec import as_text, decode, encode
+from rollback_guard.adapters.journal.outbox import SqliteOutbox, put
+from rollback_guard.adapters.journal.store import Store
+from rollback_guard.core.notice import Notice
 from rollback_guard.core.records import Concluded, Record
-from rollback_guard.ports import JournalError, Telemetry
+from rollback_guard.core.state import State
+from rollback_guard.ports import JournalError, Past, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +41,10 @@ class SqliteJournal:
 
     Args:
         path: The database; its folder is made if it is not there. ``.lock`` and ``.ballast`` lie beside it.
-        telemetry: Hears of every append that failed.
+        telemetry: Hears of every write that failed.
+
+    Attributes:
+        outbox: What is to be told to people, in the same file.
 
     Raises:
         JournalError: The file cannot be used; the text says why and what to do.
@@ -47,26 +52,97 @@ class SqliteJournal:
 
     def __init__(self, path: Path | str, *, telemetry: Telemetry) -> None:
         self._path = Path(path)
-        self._telemetry = telemetry
-        self._ballast = Ballast(self._beside(".ballast"))
         self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         try:
-            self._thread.submit(self._open).result()
+            self._store = self._thread.submit(Store, self._path, telemetry).result()
+            self._head = self._thread.submit(self._point, HEAD).result()
         except BaseException:
             self._thread.shutdown()
             raise
+        self._told = self._head.seq
+        self._is_ahead = False
+        self.outbox = SqliteOutbox(self._store, self._in_thread)
 
-    async def append(self, records: Sequence[Record]) -> None:
-        """Make the records durable, all or none.
+    @property
+    def head(self) -> Head:
+        """The last record's number and hash; published elsewhere it shows later whether the end was cut off."""
+        return self._head
 
-        An append that is cancelled may still become durable.
+    async def append(self, records: Sequence[Record], notices: Sequence[Notice] = ()) -> None:
+        """Make the records durable and put the notices into the outbox, all or none.
+
+        An append that is cancelled may still become durable. After one that failed on a broken disk, and only until
+        the next one that succeeds, a kill may leave its records there as the last ones.
 
         Raises:
             JournalError: They are not durable.
         """
-        if records:
-            await self._in_thread(lambda: self._append(records))
+        if records or notices:
+            first, last = await self._in_thread(lambda: self._append(records, notices))
+            # What was written for a caller that is gone was folded by nobody.
+            self._is_ahead = self._is_ahead or first != self._told + 1
+            self._told = last
+
+    async def load(self) -> Past:
+        """Return the newest checkpoint that can be used, and all records after it.
+
+        Raises:
+            JournalError: The file cannot be read, another version wrote it, or it was changed by somebody else.
+        """
+        start = await self._in_thread(self._newest)
+        records: list[Record] = []
+        at = start.at
+        while True:
+            after = at
+            chunk, at = await self._in_thread(lambda: self._follow(after))  # noqa: B023  awaited here
+            if not chunk:
+                self._told, self._is_ahead = at.seq, False
+                return Past(state=start.state, records=records)
+            records += chunk
+
+    async def checkpoint(self, state: State) -> None:
+        """Keep the fold of all records that were loaded and appended so far, for the next start.
+
+        Raises:
+            JournalError: It was not kept; nothing else has changed.
+        """
+        if self._is_ahead:
+            raise JournalError(
+                f"{self._path}: a record was written whose append was cancelled, so this state lacks it; "
+                "the next start folds it"
+            )
+        stands_for = self._told
+        await self._in_thread(lambda: self._keep(state, stands_for))
+
+    async def prune(self, before: datetime) -> int:
+        """Forget the oldest records, as far as they are from before then, checkpointed, and of no open incident.
+
+        It goes in small steps, between which others have their turn, and ends after `retention.MOST` records.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            JournalError: Nothing was forgotten.
+        """
+        until = await self._in_thread(lambda: self._limit(before))
+        forgotten = 0
+        while until is not None and forgotten < retention.MOST:
+            bound = until
+            try:
+                step = await self._in_thread(lambda: self._forget(bound))  # noqa: B023  awaited here
+            except JournalError as error:
+                if not forgotten:
+                    raise
+                log.warning("journal_prune_interrupted", forgotten=forgotten, error=str(error))
+                break
+            forgotten += step
+            if step < retention.STEP:
+                break
+        if forgotten:
+            log.info("journal_pruned", forgotten=forgotten, before=before)
+        return forgotten
 
     async def read(self, *, incident: str | None = None) -> Sequence[Record]:
         """Return all records, oldest first, or those of one incident.
@@ -96,7 +172,7 @@ class SqliteJournal:
         if self._closed:
             return
         self._closed = True
-        await asyncio.wrap_future(self._thread.submit(self._close))
+        await asyncio.wrap_future(self._thread.submit(self._store.close))
         self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -106,73 +182,83 @@ class SqliteJournal:
 
     # What follows runs in the journal's thread.
 
-    def _open(self) -> None:
-        try:
-            make(self._path)
-            self._lock = Lock(self._beside(".lock"))
-            try:
-                self._connection = connect(self._path)
-                self._identity = _identity(self._path)
-            except BaseException:
-                self._lock.release()
-                raise
-        except JournalError as error:
-            raise JournalError(f"{self._path}: {error}") from error
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._path}: {words_of(error)}") from error
-        self._ballast.fill()
+    def _point(self, name: str) -> Head:
+        with self._store.named():
+            return chain.point(self._store.connection, name)
 
-    def _append(self, records: Sequence[Record]) -> None:
-        try:
-            self._write(records)
-        except (sqlite3.Error, OSError) as error:
-            self._telemetry.journal_failed(kind_of(error))
-            raise JournalError(f"{self._path}: {words_of(error)}") from error
-        except JournalError as error:
-            self._telemetry.journal_failed("other")
-            raise JournalError(f"{self._path}: {error}") from error
+    def _append(self, records: Sequence[Record], notices: Sequence[Notice]) -> tuple[int, int]:
+        """Return the numbers of the first and the last record that were written."""
 
-    def _write(self, records: Sequence[Record]) -> None:
-        """Commit the records; on a full disk only how an action ended, in the room that is kept for it."""
-        rows = [encode(record) for record in records]
-        self._stay_with_the_file()
-        ends_an_action = any(isinstance(record, Concluded) for record in records)
-        if not ends_an_action and self._ballast.is_spent():
-            raise OSError(errno.ENOSPC, "the last room is kept for the outcomes of actions")
-        try:
-            self._commit(rows)
-        except sqlite3.Error as error:
-            if not ends_an_action or kind_of(error) != "full" or not self._ballast.spend():
-                raise
-            self._telemetry.journal_failed("full")
-            self._commit(rows)
-
-    def _stay_with_the_file(self) -> None:
-        """Refuse to write to a file that nobody will find again: moved, removed or replaced under us."""
-        if _identity(self._path) != self._identity:
-            raise JournalError("the file was replaced while it was in use; restart the guard")
-
-    def _commit(self, rows: Sequence[Row]) -> None:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        def work(connection: sqlite3.Connection) -> tuple[int, Head]:
+            before = head = chain.point(connection, HEAD)
+            rows: list[Link] = []
+            for record in records:
+                row = encode(record)
+                seq = head.seq + 1
+                hash_ = chain.link(head.hash, seq, row.at, row.kind, row.incident, row.body)
+                rows.append((seq, row.at, row.kind, row.incident, row.body, hash_))
+                head = Head(seq=seq, hash=hash_)
             connection.executemany(
-                "INSERT INTO records (at, kind, incident, body) VALUES (?, ?, ?, ?)",
-                [(row.at, row.kind, row.incident, row.body) for row in rows],
+                "INSERT INTO records (seq, at, kind, incident, body, hash) VALUES (?, ?, ?, ?, ?, ?)", rows
             )
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+            if rows:
+                chain.set_point(connection, HEAD, head)
+            put(connection, notices, head.seq)
+            return before.seq + 1, head
+
+        ends_an_action = any(isinstance(record, Concluded) for record in records)
+        first, head = self._store.write(work, ends_an_action=ends_an_action)
+        self._head = head
+        return first, head.seq
+
+    def _newest(self) -> checkpoint.Checkpoint:
+        with self._store.named():
+            connection = self._store.connection
+            for found in checkpoint.usable(connection):
+                return found
+            anchor = chain.point(connection, ANCHOR)
+            if anchor.seq:
+                raise JournalError(
+                    f"the records up to {anchor.seq} were forgotten, and no checkpoint of what they said can be read; "
+                    "put a backup in its place or move it away"
+                )
+            return checkpoint.Checkpoint(at=Head(), state=State())
+
+    def _follow(self, at: Head) -> tuple[list[Record], Head]:
+        """Return the next records after a point of the chain, checked against it."""
+        rows: list[Link] = self._store.query(
+            "SELECT seq, at, kind, incident, body, hash FROM records WHERE seq > ? ORDER BY seq LIMIT ?",
+            (at.seq, CHUNK),
+        )
+        with self._store.named():
+            at, flaw = chain.check(at, rows)
+            if flaw:
+                raise JournalError(
+                    f"{flaw}; `rollback-guard journal verify` says more; put a backup in its place or move it away"
+                )
+        return self._decoded([(row[0], row[4]) for row in rows]), at
+
+    def _keep(self, state: State, seq: int) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            at = Head(seq=seq, hash=checkpoint.hash_of(connection, seq))
+            checkpoint.keep(connection, at, checkpoint.encode(state))
+
+        self._store.write(work)
+
+    def _limit(self, before: datetime) -> retention.Limit | None:
+        with self._store.named():
+            return retention.limit(self._store.connection, before)
+
+    def _forget(self, until: retention.Limit) -> int:
+        return self._store.write(lambda connection: retention.forget(connection, until))
 
     def _last(self) -> int:
-        return int(self._query("SELECT coalesce(max(seq), 0) FROM records", ())[0][0])
+        return int(self._store.query("SELECT coalesce(max(seq), 0) FROM records")[0][0])
 
     def _read(self, incident: str | None, after: int, until: int) -> tuple[list[Record], int]:
         """Return the records of one chunk, and up to where it goes."""
         which, values = ("", ()) if incident is None else ("incident = ? AND ", (incident,))
-        rows = self._query(
+        rows = self._store.query(
             # The fragment is one of two constants.
             f"SELECT seq, body FROM records WHERE {which}seq > ? AND seq <= ? ORDER BY seq LIMIT {CHUNK}",  # noqa: S608
             (*values, after, until),
@@ -181,7 +267,7 @@ class SqliteJournal:
 
     def _around(self, start: datetime, end: datetime) -> list[Record]:
         return self._decoded(
-            self._query(
+            self._store.query(
                 "SELECT seq, body FROM records WHERE incident IS NULL AND at BETWEEN ? AND ? ORDER BY at, seq LIMIT ?",
                 (as_text(start), as_text(end), MOST_AROUND),
             )
@@ -198,31 +284,3 @@ class SqliteJournal:
                     "a newer rollback-guard wrote it, or something else did"
                 ) from error
         return records
-
-    def _query(self, sql: str, values: tuple[object, ...]) -> list[tuple[int, str]]:
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise JournalError(f"{self._path}: {words_of(error)}") from error
-
-    def _close(self) -> None:
-        try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            # Everything is in the write-ahead log, which the next start reads.
-            log.warning("journal_checkpoint_failed", path=str(self._path), error=words_of(error))
-        finally:
-            self._connection.close()
-            self._lock.release()
-
-    def _beside(self, suffix: str) -> Path:
-        return self._path.with_name(self._path.name + suffix)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Return what stays the same as long as the path names the same file."""
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return there.st_dev, there.st_ino

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,9 +22,14 @@ from rollback_guard.adapters.prometheus.freshness import (
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, from_ms
 from rollback_guard.adapters.prometheus.inquiry import Inquiry
 from rollback_guard.core.model import Group, Rule
-from rollback_guard.core.observation import Failure, Observation
+from rollback_guard.core.observation import Failure, Observation, Unknown
 
 Observations = dict[str, Observation]
+
+LATER_MS = 1000
+"""Servers that speak the query API round as they like."""
+
+IMPLAUSIBLE = Failure(Unknown.BAD_RESPONSE, "the time of the newest sample is no number, or lies in the future")
 
 
 class Ages:
@@ -76,7 +82,7 @@ class Ages:
         if not asked:
             return observations
         back = window(at_ms, grid.step_ms, max(longest_ms for _, longest_ms in asked.values()))
-        said = await inquiry.ask(map(query_of, asked), back)
+        said = plausible(await inquiry.ask(map(query_of, asked), back))
         known = {
             selector: said[query_of(selector)] if selector in asked else self._seen[selector]
             for rule, _ in doubtful
@@ -94,6 +100,23 @@ class Ages:
         return None not in known and Age.FRESH in known
 
 
+def plausible(times: Mapping[str, Result]) -> dict[str, Result]:
+    """Return the times of newest samples without those that cannot be: whoever says them answers nonsense."""
+    return {
+        query: result if isinstance(result, Failure) or _is_plausible(result) else IMPLAUSIBLE
+        for query, result in times.items()
+    }
+
+
+def _is_plausible(points: Points) -> bool:
+    """Say whether all are numbers and none is from after the instant for which it was asked."""
+    return all(
+        math.isfinite(sample.value) and sample.value * 1000 <= at_ms + LATER_MS
+        for at_ms, samples in points.items()
+        for sample in samples
+    )
+
+
 async def mark_range(
     group: Group, told: Sequence[Observations], inquiry: Inquiry, grid: Grid
 ) -> Sequence[Observations]:
@@ -107,7 +130,7 @@ async def mark_range(
         return told
     back = grid.after(grid.start_ms - max(max_age_ms for _, max_age_ms in judged))
     selectors = dict.fromkeys(selector for rule, _ in judged for selector in rule.condition.selectors)
-    said = await inquiry.ask(map(query_of, selectors), back)
+    said = plausible(await inquiry.ask(map(query_of, selectors), back))
     known = {selector: said[query_of(selector)] for selector in selectors}
     return [
         observations

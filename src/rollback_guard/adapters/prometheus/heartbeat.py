@@ -19,11 +19,11 @@ from datetime import timedelta
 
 from rollback_guard.adapters.prometheus.batch import Result, answer_at
 from rollback_guard.adapters.prometheus.freshness import query_of
-from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, from_ms
+from rollback_guard.adapters.prometheus.grid import MILLISECOND, from_ms
 from rollback_guard.adapters.prometheus.refusal import SILENT
 from rollback_guard.core import promql
 from rollback_guard.core.model import Group
-from rollback_guard.core.observation import Answer, Failure, Observation, Unknown
+from rollback_guard.core.observation import Failure, Observation, Unknown
 
 SECOND_MS = 1000
 
@@ -52,19 +52,22 @@ class Heartbeat:
 
     Args:
         query: PromQL; empty asks nothing and doubts nothing.
+
+    Attributes:
+        ages: The part of the question that asks for the time of the newest sample.
     """
 
     def __init__(self, query: str) -> None:
         self._query = query.strip()
-        self._ages = tuple(map(query_of, _selectors(self._query)))
+        self.ages = tuple(map(query_of, _selectors(self._query)))
         self._beats: deque[Beat] = deque(maxlen=REMEMBERED)
 
     @property
     def queries(self) -> tuple[str, ...]:
         """What is asked."""
-        return (self._query, *self._ages) if self._query else ()
+        return (self._query, *self.ages) if self._query else ()
 
-    def known(self, at_ms: int, now: timedelta) -> Mapping[str, Result] | None:
+    def known(self, at_ms: int, now: timedelta) -> dict[str, Result] | None:
         """Return what was said for the same second of slot time, if that was just now."""
         return next(
             (
@@ -85,25 +88,9 @@ class Heartbeat:
         """Say whether the question got no answer, which says nothing of the data."""
         return any(is_lost(said[query]) for query in self.queries)
 
-    def believed(
-        self, group: Group, observations: dict[str, Observation], said: Mapping[str, Result], at_ms: int
-    ) -> dict[str, Observation]:
-        """Return the observations as they count: all of them, or none with the reason why."""
-        doubt = self._doubt(group, said, at_ms)
-        if doubt is None:
-            return observations
-        if doubt.reason is Unknown.HEARTBEAT:
-            return dict.fromkeys(observations, Observation(measured=doubt))
-        # Where it is only not known whether there is a heartbeat, a failure of a rule's own says more.
-        return {
-            rule: each if isinstance(each.measured, Failure) else Observation(measured=doubt)
-            for rule, each in observations.items()
-        }
-
-    def _doubt(self, group: Group, said: Mapping[str, Result], at_ms: int) -> Failure | None:
-        if not self._query:
-            return None
-        return next(self._doubts(group, said, at_ms), None)
+    def doubt(self, group: Group, said: Mapping[str, Result], at_ms: int) -> Failure | None:
+        """Return why nothing that the server says for this instant counts; ``None`` where it does."""
+        return next(self._doubts(group, said, at_ms), None) if self._query else None
 
     def _doubts(self, group: Group, said: Mapping[str, Result], at_ms: int) -> Iterator[Failure]:
         answer = answer_at(said[self._query], at_ms)
@@ -118,7 +105,7 @@ class Heartbeat:
             yield from self._doubts_of_age(said, at_ms, max(PATIENCE, *ages))
 
     def _doubts_of_age(self, said: Mapping[str, Result], at_ms: int, max_age: timedelta) -> Iterator[Failure]:
-        for query in self._ages:
+        for query in self.ages:
             answer = answer_at(said[query], at_ms)
             if isinstance(answer, Failure):
                 yield Failure(answer.reason, f"heartbeat {query}: {answer.detail}")
@@ -133,6 +120,19 @@ class Heartbeat:
 def is_lost(result: Result) -> bool:
     """Say whether a question got no answer at all."""
     return isinstance(result, Failure) and result.reason in SILENT
+
+
+def disbelieved(group: Group, said: Mapping[str, Result], doubt: Failure) -> dict[str, Observation]:
+    """Return the observations of an instant at which the server is not believed.
+
+    Where it is only not known whether it has a heartbeat, a failure of a rule's own says more.
+    """
+    observations = {}
+    for rule in group.rules:
+        result = said[rule.condition.query]
+        own = isinstance(result, Failure) and doubt.reason is not Unknown.HEARTBEAT
+        observations[rule.id] = Observation(measured=result if isinstance(result, Failure) and own else doubt)
+    return observations
 
 
 def _selectors(query: str) -> tuple[str, ...]:

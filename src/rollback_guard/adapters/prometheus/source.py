@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from rollback_guard.adapters.prometheus.ages import Ages, mark_range
+from rollback_guard.adapters.prometheus.ages import Ages, mark_range, plausible
 from rollback_guard.adapters.prometheus.answers import (
     denominators_of,
     is_silence,
@@ -13,9 +13,10 @@ from rollback_guard.adapters.prometheus.answers import (
     queries_of,
     with_series_said,
 )
-from rollback_guard.adapters.prometheus.batch import Allowance
+from rollback_guard.adapters.prometheus.batch import Allowance, Result
 from rollback_guard.adapters.prometheus.client import Client
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, runs_of, to_ms
+from rollback_guard.adapters.prometheus.heartbeat import Heartbeat, disbelieved
 from rollback_guard.adapters.prometheus.inquiry import Inquiry
 from rollback_guard.core.model import Group, Labels
 from rollback_guard.core.observation import Observation
@@ -44,6 +45,7 @@ class PrometheusSource:
         self._client = Client(endpoint, clock, telemetry)
         self._allowances: dict[str, Allowance] = {}
         self._ages: dict[str, Ages] = {}
+        self._heartbeat = Heartbeat(endpoint.heartbeat)
 
     async def read(
         self, group: Group, slot: datetime, expected: Mapping[str, frozenset[Labels]]
@@ -57,11 +59,32 @@ class PrometheusSource:
         time_limit = max(self._endpoint.timeout, group.interval * SHARE_OF_INTERVAL)
         inquiry = self._inquire(group, until=self._clock.elapsed() + time_limit)
 
-        said = await inquiry.ask([*queries_of(group), *ages.due(group, grid.end_ms)], grid)
+        said = await self._ask(group, inquiry, grid, due=tuple(ages.due(group, grid.end_ms)))
+        doubt = self._heartbeat.doubt(group, said, grid.end_ms)
+        if doubt is not None:
+            return disbelieved(group, said, doubt)
         ages.learn(group, said, grid)
         said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
         observations = observe(group, said, grid.end_ms, expected)
         return await ages.mark(group, observations, inquiry, grid)
+
+    async def _ask(self, group: Group, inquiry: Inquiry, grid: Grid, *, due: Sequence[str] = ()) -> dict[str, Result]:
+        """Ask what every instant needs; the heartbeat goes along, unless another group has just asked for it.
+
+        Args:
+            group: Whose rules are asked for.
+            inquiry: Asks.
+            grid: For which instants.
+            due: Further questions for the times of newest samples.
+        """
+        asked_at, is_present = self._clock.elapsed(), grid.count == 1
+        known = self._heartbeat.known(grid.end_ms, asked_at) if is_present else None
+        own = self._heartbeat.queries if known is None else ()
+        said = await inquiry.ask([*own, *queries_of(group), *due], grid)
+        said |= plausible({query: said[query] for query in (*self._heartbeat.ages, *due) if query in said})
+        if known is None and is_present:
+            self._heartbeat.learn(said, grid.end_ms, asked_at)
+        return said | (known or {})
 
     async def read_range(
         self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
@@ -73,13 +96,16 @@ class PrometheusSource:
             grid = Grid(
                 start_ms=to_ms(run[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(run)
             )
-            said = await inquiry.ask(queries_of(group), grid)
-            if is_silence(said):
+            said = await self._ask(group, inquiry, grid)
+            if is_silence(said) or self._heartbeat.is_lost(said):
                 continue
             expected = with_series_said(group, said, expected)
             said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
             told = [observe(group, said, at_ms, expected) for at_ms in grid]
-            found.update(zip(run, await mark_range(group, told, inquiry, grid), strict=True))
+            marked = await mark_range(group, told, inquiry, grid)
+            for slot, at_ms, observations in zip(run, grid, marked, strict=True):
+                doubt = self._heartbeat.doubt(group, said, at_ms)
+                found[slot] = observations if doubt is None else disbelieved(group, said, doubt)
         return found
 
     async def close(self) -> None:

@@ -1,0 +1,149 @@
+"""Keep the whole state now and then, so that a start need not fold all that ever happened.
+
+A checkpoint is a shortcut, never the truth: it is bound to one record by that record's hash, and one that cannot be
+used is left aside for the records themselves. A field that is added to the state needs a default, and a change of what
+a field means a new version of the schema: the records behind an old checkpoint may be forgotten by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+import structlog
+from pydantic import ConfigDict, TypeAdapter
+
+from rollback_guard.adapters.journal.chain import ANCHOR, Head, point
+from rollback_guard.adapters.journal.codec import as_json, from_json
+from rollback_guard.core.alert import Alert
+from rollback_guard.core.model import Labels
+from rollback_guard.core.state import GroupState, State
+from rollback_guard.ports import JournalError
+
+log = structlog.get_logger(__name__)
+
+KEPT = 2
+"""The newest, and one to fall back on; their records are kept too, from the older one on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A state, and the record up to which it is the fold of all."""
+
+    at: Head
+    state: State
+
+
+def encode(state: State) -> str:
+    """Return a state as JSON.
+
+    Raises:
+        JournalError: It could not be read back.
+    """
+    groups = tuple((name, _stored(group)) for name, group in state.groups.items())
+    body = as_json(_adapter(), _Stored(rest=replace(state, groups={}), groups=groups))
+    decode(body)
+    return body
+
+
+def decode(body: str) -> State:
+    """Return the state that was written as this JSON.
+
+    Raises:
+        JournalError: It was written by another version, or by nobody.
+    """
+    stored = from_json(_adapter(), body)
+    return replace(stored.rest, groups={name: _restored(group) for name, group in stored.groups})
+
+
+def keep(connection: sqlite3.Connection, at: Head, body: str) -> None:
+    """Write a checkpoint down, and drop the ones that are not needed any more."""
+    connection.execute(
+        "INSERT OR REPLACE INTO checkpoints (seq, record_hash, hash, body) VALUES (?, ?, ?, ?)",
+        (at.seq, at.hash, _seal(at, body), body),
+    )
+    connection.execute(
+        "DELETE FROM checkpoints WHERE seq NOT IN (SELECT seq FROM checkpoints ORDER BY seq DESC LIMIT ?)", (KEPT,)
+    )
+
+
+def usable(connection: sqlite3.Connection) -> Iterator[Checkpoint]:
+    """Yield the checkpoints that can be used, newest first; the others are named in the log."""
+    for (seq,) in connection.execute("SELECT seq FROM checkpoints ORDER BY seq DESC").fetchall():
+        try:
+            yield _read(connection, seq)
+        except (JournalError, sqlite3.DatabaseError) as error:
+            log.error("journal_checkpoint_ignored", seq=seq, error=str(error))
+
+
+def flaw_of(record_hash: bytes, at: Head, hash_: bytes, body: str) -> str | None:
+    """Say what is wrong with a checkpoint, beside what is in it, if anything is."""
+    if record_hash != at.hash:
+        return f"it stands for another record {at.seq} than the one that is there"
+    if _seal(at, body) != hash_:
+        return "it is not what was written"
+    return None
+
+
+def hash_of(connection: sqlite3.Connection, seq: int) -> bytes:
+    """Return the hash of a record, also of the last one that was forgotten; of none it is empty."""
+    anchor = point(connection, ANCHOR)
+    if seq == anchor.seq:
+        return anchor.hash
+    found = connection.execute("SELECT hash FROM records WHERE seq = ?", (seq,)).fetchone()
+    return bytes(found[0]) if found else b""
+
+
+def _read(connection: sqlite3.Connection, seq: int) -> Checkpoint:
+    record_hash, hash_, body = connection.execute(
+        "SELECT record_hash, hash, body FROM checkpoints WHERE seq = ?", (seq,)
+    ).fetchone()
+    at = Head(seq=seq, hash=hash_of(connection, seq))
+    if flaw := flaw_of(record_hash, at, hash_, body):
+        raise JournalError(flaw)
+    return Checkpoint(at=at, state=decode(body))
+
+
+def _seal(at: Head, body: str) -> bytes:
+    return hashlib.sha256(at.hash + body.encode(errors="replace")).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredGroup:
+    """A group's state without what JSON has no form for: label sets as keys."""
+
+    rest: GroupState
+    alerts: tuple[tuple[str, tuple[tuple[Labels, Alert], ...]], ...]
+    before_outage: _StoredGroup | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """A state whose groups stand beside it."""
+
+    rest: State
+    groups: tuple[tuple[str, _StoredGroup], ...]
+
+
+@cache
+def _adapter() -> TypeAdapter[_Stored]:
+    return TypeAdapter(_Stored, config=ConfigDict(extra="forbid", ser_json_inf_nan="strings"))
+
+
+def _stored(group: GroupState) -> _StoredGroup:
+    return _StoredGroup(
+        rest=replace(group, alerts={}, before_outage=None),
+        alerts=tuple((rule, tuple(alerts.items())) for rule, alerts in group.alerts.items()),
+        before_outage=_stored(group.before_outage) if group.before_outage else None,
+    )
+
+
+def _restored(stored: _StoredGroup) -> GroupState:
+    return replace(
+        stored.rest,
+        alerts={rule: dict(alerts) for rule, alerts in stored.alerts},
+        before_outage=_restored(stored.before_outage) if stored.before_outage else None,
+    )

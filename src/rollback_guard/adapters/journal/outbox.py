@@ -1,0 +1,182 @@
+"""Keep what is to be told to people beside the records that say why, until it is delivered."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Protocol, TypeVar
+
+import structlog
+from pydantic import ConfigDict, TypeAdapter
+
+from rollback_guard.adapters.journal.codec import as_json, as_text, from_json, storable
+from rollback_guard.adapters.journal.store import Store
+from rollback_guard.core.notice import Notice
+from rollback_guard.ports import Backlog, JournalError, Letter
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SENT = "sent"
+GIVEN_UP = "given_up"
+
+WAITING = """
+    SELECT first.number, first.channel, first.attempts, notices.body
+    FROM (
+        SELECT min(number) AS number, channel, next_at, attempts FROM letters
+        WHERE ended IS NULL AND number NOT IN (SELECT value FROM json_each(?)) GROUP BY channel, thread
+    ) AS first JOIN notices ON notices.number = (SELECT notice FROM letters WHERE number = first.number)
+    WHERE first.next_at <= ? ORDER BY first.number LIMIT ?
+"""
+"""Beside the minimum, SQLite takes the other columns from the row that has it."""
+
+END = (
+    "UPDATE letters SET ended = ?, ended_at = ?, error = ?, attempts = attempts + 1 WHERE number = ? AND ended IS NULL"
+)
+
+
+class InThread(Protocol):
+    """Run work in the journal's thread."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """Return what the work returned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a letter ended."""
+
+    channel: str
+    how: str
+    at: str
+    why: str | None = None
+
+
+def put(connection: sqlite3.Connection, notices: Sequence[Notice], seq: int) -> None:
+    """Put a letter per channel of every notice that is not known yet; `seq` is the record that they came with."""
+    for notice in notices:
+        known = connection.execute(
+            "INSERT INTO notices (id, seq, body) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
+            (storable(notice.id), seq, as_json(_adapter(), notice)),
+        ).fetchone()
+        if known is None:
+            continue
+        at = as_text(notice.at)
+        connection.executemany(
+            "INSERT INTO letters (notice, channel, thread, put_at, next_at) VALUES (?, ?, ?, ?, ?)",
+            [(known[0], channel, storable(notice.thread), at, at) for channel in dict.fromkeys(notice.channels)],
+        )
+
+
+class SqliteOutbox:
+    """The letters in the journal's file, in the journal's thread.
+
+    How a letter ended is remembered also where the disk refuses to: as long as the process lives it is not sent again.
+    """
+
+    def __init__(self, store: Store, in_thread: InThread) -> None:
+        self._store = store
+        self._in_thread = in_thread
+        self._unwritten: dict[int, End] = {}
+
+    async def due(self, now: datetime, *, most: int) -> Sequence[Letter]:
+        """Return letters to be sent now, oldest first: of each channel's thread only the oldest that is left."""
+        return await self._in_thread(lambda: self._due(now, most))
+
+    async def sent(self, letter: Letter, at: datetime) -> None:
+        """Forget a letter that was delivered."""
+        end = End(channel=letter.channel, how=SENT, at=as_text(at))
+        await self._in_thread(lambda: self._end(letter.number, end))
+
+    async def postpone(self, letter: Letter, until: datetime, error: str) -> None:
+        """Try a letter again later; the ones after it in its thread wait too."""
+        values = (as_text(until), storable(error), letter.number)
+        await self._in_thread(
+            lambda: self._store.write(
+                lambda connection: connection.execute(
+                    "UPDATE letters SET next_at = ?, error = ?, attempts = attempts + 1"
+                    " WHERE number = ? AND ended IS NULL",
+                    values,
+                )
+            )
+        )
+
+    async def give_up(self, letter: Letter, at: datetime, why: str) -> None:
+        """Forget a letter that is never delivered; that it was given up stays on record."""
+        end = End(channel=letter.channel, how=GIVEN_UP, at=as_text(at), why=storable(why))
+        await self._in_thread(lambda: self._end(letter.number, end))
+
+    async def sent_since(self, channel: str, since: datetime) -> int:
+        """Return how many letters a channel delivered since then, also before a restart."""
+        return await self._in_thread(lambda: self._sent_since(channel, as_text(since)))
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Return by channel what waits to be delivered."""
+        return await self._in_thread(self._backlog)
+
+    # What follows runs in the journal's thread.
+
+    def _due(self, now: datetime, most: int) -> list[Letter]:
+        self._catch_up()
+        letters = []
+        for number, channel, attempts, body in self._store.query(WAITING, (self._ended(), as_text(now), most)):
+            try:
+                notice = from_json(_adapter(), body)
+            except JournalError as error:
+                # It can never be sent, and must not keep the ones behind it.
+                log.error("letter_unreadable", letter=number, channel=channel, error=str(error))
+                self._end(number, End(channel=channel, how=GIVEN_UP, at=as_text(now), why=f"unreadable: {error}"))
+                continue
+            letters.append(Letter(number=number, channel=channel, notice=notice, attempts=attempts))
+        return letters
+
+    def _end(self, number: int, end: End) -> None:
+        self._unwritten[number] = end
+        self._write_ends()
+
+    def _catch_up(self) -> None:
+        """Write down what the disk refused before, if it takes it by now; telling people does not wait for it."""
+        if self._unwritten:
+            try:
+                self._write_ends()
+            except JournalError as error:
+                log.warning("letters_unwritten", letters=len(self._unwritten), error=str(error))
+
+    def _write_ends(self) -> None:
+        ends = [(end.how, end.at, end.why, number) for number, end in self._unwritten.items()]
+        self._store.write(lambda connection: connection.executemany(END, ends))
+        self._unwritten.clear()
+
+    def _ended(self) -> str:
+        return json.dumps(list(self._unwritten))
+
+    def _sent_since(self, channel: str, since: str) -> int:
+        found = self._store.query(
+            "SELECT count(*) FROM letters WHERE channel = ? AND ended = ? AND ended_at >= ?", (channel, SENT, since)
+        )
+        unwritten = self._unwritten.values()
+        return int(found[0][0]) + sum(
+            end.channel == channel and end.how == SENT and end.at >= since for end in unwritten
+        )
+
+    def _backlog(self) -> dict[str, Backlog]:
+        rows = self._store.query(
+            "SELECT channel, count(*), min(put_at) FROM letters"
+            " WHERE ended IS NULL AND number NOT IN (SELECT value FROM json_each(?)) GROUP BY channel",
+            (self._ended(),),
+        )
+        return {
+            channel: Backlog(letters=count, oldest=datetime.fromisoformat(oldest)) for channel, count, oldest in rows
+        }
+
+
+@cache
+def _adapter() -> TypeAdapter[Notice]:
+    # A newer version may say more of a notice; what this one knows of it is worth sending.
+    return TypeAdapter(Notice, config=ConfigDict(extra="ignore", ser_json_inf_nan="strings"))

@@ -1,0 +1,110 @@
+"""Decide who a caller is, and whether they may do what they ask for.
+
+Where there is a token file, everybody needs a token, also on this machine. Where there is none, only callers on this
+machine may change anything. Nothing that a caller presented is repeated in an answer or in the log.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import Scope as Connection
+
+from rollback_guard.adapters.web.limiter import Failures
+from rollback_guard.adapters.web.refusal import Refusal
+from rollback_guard.adapters.web.tokens import Scope, Token, TokenFile
+from rollback_guard.ports import Telemetry
+
+log = structlog.get_logger()
+
+LOOPBACK = "loopback"
+"""The name of whoever needs no token."""
+
+CHALLENGE = 'Bearer realm="rollback-guard"'
+
+
+class Access:
+    """The one place where callers are let in or refused."""
+
+    def __init__(self, tokens: TokenFile | None, telemetry: Telemetry) -> None:
+        self._tokens = tokens
+        self._telemetry = telemetry
+        self._failures = Failures(tokens.clock) if tokens is not None else None
+        if tokens is None:
+            log.warning("writes_open_to_loopback", advice="[server] token_file names who may change what")
+
+    def admit(self, connection: Connection, need: Scope) -> str:
+        """Return the name of the caller.
+
+        Raises:
+            Refusal: They may not do what needs this scope.
+        """
+        if self._tokens is None:
+            return self._local(connection)
+        presented = _presented(Headers(scope=connection))
+        if presented is None:
+            raise self._unknown(connection, "no_token", "this needs a token: Authorization: Bearer …")
+        found = self._tokens.keys().find(presented)
+        if found is None:
+            raise self._unknown(connection, "bad_token", "this token is not known here")
+        if found.expires is not None and found.expires <= self._tokens.clock.now():
+            raise self._unknown(connection, "bad_token", f"this token has expired on {found.expires:%Y-%m-%d}")
+        if not found.grants(need):
+            raise self._short(found, need)
+        return found.name
+
+    def _local(self, connection: Connection) -> str:
+        if is_local(connection):
+            return LOOPBACK
+        self._telemetry.refused("no_token")
+        raise Refusal(403, "only a client on this machine may do this, for the daemon has no [server] token_file")
+
+    def _unknown(self, connection: Connection, kind: str, words: str) -> Refusal:
+        """Count one who did not prove who they are; return what they are told."""
+        address = str((connection.get("client") or ("",))[0])
+        wait_s = self._failures.count(address) if self._failures is not None else None
+        if wait_s is not None:
+            self._telemetry.refused("rate_limited")
+            return Refusal(
+                429,
+                f"too many requests from here did not prove who sent them; try again in {wait_s}s",
+                headers={"retry-after": str(wait_s)},
+            )
+        self._telemetry.refused(kind)
+        log.warning("caller_refused", kind=kind, client=address)
+        invalid = ', error="invalid_token"' if kind == "bad_token" else ""
+        return Refusal(401, words, headers={"www-authenticate": CHALLENGE + invalid})
+
+    def _short(self, token: Token, need: Scope) -> Refusal:
+        self._telemetry.refused("scope")
+        log.warning("caller_refused", kind="scope", by=token.name, needs=str(need))
+        return Refusal(
+            403,
+            f"the token of {token.name} lacks the scope {need}",
+            headers={"www-authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{need}"'},
+        )
+
+
+def _presented(headers: Mapping[str, str]) -> bytes | None:
+    """Return the token as it came, ``None`` where there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip().encode("latin-1") if scheme.lower() == "bearer" and token.strip() else None
+
+
+def is_loopback(address: Any) -> bool:
+    """Say whether a host and port are of this machine itself."""
+    try:
+        return ipaddress.ip_address(address[0]).is_loopback
+    except (TypeError, ValueError):
+        return False
+
+
+def is_local(connection: Connection) -> bool:
+    """Say whether a request was made on this machine, and not passed on by a proxy for somebody else."""
+    headers = Headers(scope=connection)
+    passed_on = any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
+    return is_loopback(connection.get("client")) and not passed_on

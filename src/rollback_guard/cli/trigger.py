@@ -1,0 +1,109 @@
+"""Run steps of a playbook now, because a person says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from rollback_guard.cli.completion import steps
+from rollback_guard.cli.order import assent, give, guard_argument, reason_option
+from rollback_guard.cli.remote import Remote, commands, member, output_option
+from rollback_guard.cli.table import plain
+
+
+@click.command()
+@guard_argument
+@click.option("--step", metavar="ACTION", shell_complete=steps, help="The one step of the playbook with this action.")
+@click.option("--all", "everything", is_flag=True, help="Every step of the playbook, one after the other.")
+@reason_option(required=True)
+@click.option("--plan", is_flag=True, help="Show what would be run, and do nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@commands
+@output_option
+def command(
+    guard: str,
+    step: str | None,
+    reason: str,
+    remote: Remote,
+    output: str,
+    *,
+    everything: bool,
+    plan: bool,
+    yes: bool,
+) -> None:
+    """Run a step of GUARD's playbook now, or all of them, though no rule fires: an emergency or a partial rollback.
+
+    Between several steps nobody waits for an effect; after the last one the guard watches whether it helped. Neither
+    cooldown nor storm nor limit holds a person back; a pause and a dry run do.
+    """
+    if (step is None) is not everything:
+        raise click.UsageError("say which --step, or --all")
+    view = _find(remote, guard)
+    chosen = _chosen(view, step)
+    if plan and output == "json":
+        click.echo(json.dumps({"guard": guard, "steps": chosen, "holds": list(_holds(view, remote))}, indent=2))
+        return
+    click.echo("\n".join(_plan(view, chosen, reason, remote)), err=not plan)
+    if plan:
+        return
+    assent(f"Run {'it' if len(chosen) == 1 else 'them'} now?", yes=yes)
+    give(
+        remote,
+        "/api/v1/trigger",
+        {"guard": guard, "step": step, "all": True if everything else None, "reason": reason},
+        output=output,
+        then=(
+            "Whether it helped is watched from now on; to follow: rollback-guard explain {incident}",
+            f"To stop what has not begun: rollback-guard veto {guard} --reason …",
+            "To take back what was done: rollback-guard undo {incident} --reason …",
+        ),
+    )
+
+
+def _find(remote: Remote, guard: str) -> dict[str, Any]:
+    known: dict[str, dict[str, Any]] = {
+        each["name"]: each for each in member(remote.ask("/api/v1/guards?limit=10000"), "guards", remote)
+    }
+    if guard not in known:
+        raise click.UsageError(f"there is no guard {plain(guard)}{_near(guard, list(known))}")
+    return known[guard]
+
+
+def _chosen(view: dict[str, Any], step: str | None) -> list[str]:
+    playbook: list[str] = view["playbook"]
+    if not playbook:
+        raise click.UsageError(f"guard {plain(view['name'])} has no playbook, so there is nothing to run")
+    if step is not None and step not in playbook:
+        raise click.UsageError(f"guard {plain(view['name'])} has no step {plain(step)}{_near(step, playbook)}")
+    return playbook if step is None else [step]
+
+
+def _near(word: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known) or known[:3]
+    return f"; did you mean {' or '.join(map(plain, near))}?" if near else ""
+
+
+def _plan(view: dict[str, Any], chosen: list[str], reason: str, remote: Remote) -> Iterator[str]:
+    yield f"Guard {plain(view['name'])} runs now, whatever its rules say:"
+    yield from (f"  {number}. {plain(step)}" for number, step in enumerate(chosen, 1))
+    yield f"Reason: {plain(reason)}"
+    if view["incident"]:
+        yield f"It becomes part of the open incident {plain(view['incident'])} ({view['incident_phase']})."
+    yield from _holds(view, remote)
+
+
+def _holds(view: dict[str, Any], remote: Remote) -> Iterator[str]:
+    """Yield what will have the order refused, as far as it can be known before."""
+    status = remote.ask("/api/v1/status")
+    if member(status, "mode", remote) == "dry-run":
+        yield "It will be refused: this instance is a dry run."
+    pause = view.get("paused") or status.get("paused")
+    if pause:
+        yield f"It will be refused: {plain(pause['by'])} paused it ({plain(pause['why'])})."
+    if view["incident_phase"] == "acting":
+        yield "It will be refused: an action is under way."
