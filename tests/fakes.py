@@ -7,11 +7,13 @@ import asyncio
 import heapq
 import itertools
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rollback_guard.adapters.journal import codec
+from rollback_guard.adapters.journal import checkpoint, codec
 from rollback_guard.core.observation import Failure, Observation, Unknown
-from rollback_guard.ports import Goal, JournalError, UnknownOutcome
+from rollback_guard.core.state import State
+from rollback_guard.ports import Backlog, Goal, JournalError, Letter, Past, UnknownOutcome
 
 START = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -146,15 +148,21 @@ class MemoryJournal:
     Attributes:
         is_broken: Whether appends fail.
         before: Called with the records just before they are kept; may raise.
+        outbox: What was to be told to people.
+        forgotten: How many of the oldest records were pruned.
+        kept: The last checkpoints: after how many records, and the state as JSON.
     """
 
-    def __init__(self, rows=()):
+    def __init__(self, rows=(), *, outbox=None, forgotten=0, kept=()):
         self._rows = list(rows)
         self.is_broken = False
         self.attempts = 0
         self.before = lambda records: None
+        self.outbox = outbox or MemoryOutbox()
+        self.forgotten = forgotten
+        self.kept = list(kept)
 
-    async def append(self, records):
+    async def append(self, records, notices=()):
         self.attempts += 1
         await asyncio.sleep(0)
         if self.is_broken:
@@ -162,6 +170,37 @@ class MemoryJournal:
         rows = [codec.encode(record) for record in records]
         self.before(records)
         self._rows += rows
+        self.outbox.put(notices, self.forgotten + len(self._rows))
+
+    async def load(self):
+        after, state = 0, State()
+        if self.kept:
+            after, body = self.kept[-1]
+            state = checkpoint.decode(body)
+        return Past(state=state, records=[codec.decode(row.body) for row in self._rows[after - self.forgotten :]])
+
+    async def checkpoint(self, state):
+        body = checkpoint.encode(state)
+        if self.is_broken:
+            raise JournalError("disk full")
+        last = self.forgotten + len(self._rows)
+        self.kept = [*(each for each in self.kept if each[0] != last), (last, body)][-checkpoint.KEPT :]
+
+    async def prune(self, before):
+        if self.is_broken:
+            raise JournalError("disk full")
+        if not self.kept:
+            return 0
+        of_open = [each for each in checkpoint.decode(self.kept[-1][1]).incidents.values() if each.phase != "closed"]
+        before = codec.as_text(min([before, *(each.breached_at for each in of_open)]))
+        most = self.kept[0][0] - self.forgotten
+        ids = {each.id for each in of_open}
+        kept = (n for n, row in enumerate(self._rows) if n >= most or row.at >= before or row.incident in ids)
+        count = next(kept, most)
+        del self._rows[:count]
+        self.forgotten += count
+        self.outbox.prune(self.forgotten)
+        return count
 
     async def read(self, *, incident=None):
         return [codec.decode(row.body) for row in self._rows if incident is None or row.incident == incident]
@@ -177,7 +216,91 @@ class MemoryJournal:
 
     def copy(self):
         """Return what a process finds that starts now."""
-        return MemoryJournal(self._rows)
+        return MemoryJournal(self._rows, outbox=self.outbox.copy(), forgotten=self.forgotten, kept=self.kept)
+
+
+class MemoryOutbox:
+    """Keep letters as an outbox does, in memory.
+
+    Attributes:
+        is_broken: Whether everything fails.
+        letters: Those that are left, by number, with the instant from which they are due.
+        delivered: Those that were sent, oldest first, with the instant of it.
+        given_up: Those that never will be, oldest first, with the reason.
+        notices: All that are known, by id.
+    """
+
+    def __init__(self):
+        self.is_broken = False
+        self.letters = {}
+        self.delivered = []
+        self.given_up = []
+        self.notices = {}
+        self._came_with = {}
+        self._count = 0
+
+    def put(self, notices, number=0):
+        """Put in what is not known yet; `number` is that of the record that it came with."""
+        for notice in notices:
+            if notice.id in self.notices:
+                continue
+            self.notices[notice.id] = notice
+            self._came_with[notice.id] = number
+            for channel in dict.fromkeys(notice.channels):
+                self._count += 1
+                self.letters[self._count] = (Letter(number=self._count, channel=channel, notice=notice), notice.at)
+
+    def prune(self, until):
+        """Forget the notices that came with forgotten records, but for those that are still to be told."""
+        left = {letter.notice.id for letter, _ in self.letters.values()}
+        gone = [id_ for id_, number in self._came_with.items() if number <= until and id_ not in left]
+        for id_ in gone:
+            del self.notices[id_], self._came_with[id_]
+        self.delivered = [each for each in self.delivered if each[0].notice.id in self.notices]
+
+    async def due(self, now, *, most):
+        self._may_break()
+        first = {}
+        for number, (letter, _) in self.letters.items():
+            first.setdefault((letter.channel, letter.notice.thread), number)
+        return [self.letters[number][0] for number in sorted(first.values()) if self.letters[number][1] <= now][:most]
+
+    async def sent(self, letter, at):
+        self._may_break()
+        if self.letters.pop(letter.number, None):
+            self.delivered.append((letter, at))
+
+    async def postpone(self, letter, until, error):
+        self._may_break()
+        if letter.number in self.letters:
+            self.letters[letter.number] = (replace(letter, attempts=letter.attempts + 1), until)
+
+    async def give_up(self, letter, at, why):
+        self._may_break()
+        if self.letters.pop(letter.number, None):
+            self.given_up.append((letter, why))
+
+    async def sent_since(self, channel, since):
+        self._may_break()
+        return sum(letter.channel == channel and at >= since for letter, at in self.delivered)
+
+    async def backlog(self):
+        self._may_break()
+        held = {}
+        for letter, _ in self.letters.values():
+            held.setdefault(letter.channel, []).append(letter.notice.at)
+        return {channel: Backlog(letters=len(times), oldest=min(times)) for channel, times in held.items()}
+
+    def copy(self):
+        """Return what a process finds that starts now."""
+        other = MemoryOutbox()
+        other.letters, other.delivered, other.given_up = dict(self.letters), [*self.delivered], [*self.given_up]
+        other.notices, other._came_with, other._count = dict(self.notices), dict(self._came_with), self._count
+        return other
+
+    def _may_break(self):
+        if self.is_broken:
+            raise JournalError("disk full")
 
 
 class CountingTarget:

@@ -14,10 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollback_guard.core.model import Mode, Policy
-from rollback_guard.specs import Endpoint, ProbeSpec
+from rollback_guard.specs import ChannelSpec, DeadManSpec, Endpoint, MaintenanceSpec, ProbeSpec
+
+if TYPE_CHECKING:
+    from rollback_guard.config.load import Loaded as Files
+    from rollback_guard.config.settings import GuardFile
 
 LONGEST_S = 300
 """Ten thousand rules take a few seconds."""
@@ -42,12 +46,24 @@ class Setup:
     Attributes:
         listen: Host and port.
         actions: By name, the settings of its type.
+        channels: By name.
+        token_file: Who may give orders; without it only this machine may.
+        tls: Certificate and key of the server.
+        anchors: Hosts and ports that tell whether the network is there; empty where the data sources do.
+        keep: How long the journal remembers.
     """
 
     policy: Policy
     endpoints: Mapping[str, Endpoint]
     probes: Mapping[str, ProbeSpec]
     actions: Mapping[str, Any]
+    channels: Mapping[str, ChannelSpec]
+    maintenance: tuple[MaintenanceSpec, ...]
+    dead_man: DeadManSpec | None
+    token_file: Path | None
+    tls: tuple[Path, Path] | None
+    anchors: tuple[tuple[str, int], ...]
+    keep: timedelta
     listen: tuple[str, int]
     state: Path
     catch_up: timedelta
@@ -107,7 +123,6 @@ def read(path: Path, overrides: Overrides) -> Loaded:
     from rollback_guard.adapters.actions import registry
     from rollback_guard.config.load import load as load_files
     from rollback_guard.config.problems import Level
-    from rollback_guard.config.settings import split_listen
 
     found = load_files([path], action_types=registry.settings_types())
     problems = tuple(problem.render() for problem in found.problems)
@@ -118,14 +133,29 @@ def read(path: Path, overrides: Overrides) -> Loaded:
         errors = tuple(_wrong_overrides(overrides))
     if errors or found.policy is None or found.settings is None:
         return Loaded(problems=problems or errors, errors=errors)
-    settings, endpoints = found.settings, dict(found.endpoints)
+    return Loaded(problems=problems, setup=_setup(path, found, found.policy, found.settings, overrides))
+
+
+def _setup(path: Path, found: Files, policy: Policy, settings: GuardFile, overrides: Overrides) -> Setup:
+    """Return what the files say, with the overrides in it."""
+    from rollback_guard.config.settings import split_listen
+    from rollback_guard.config.surroundings import tls_of, token_file_of
+
+    endpoints = dict(found.endpoints)
     if overrides.prometheus_url and DEFAULT_SOURCE in endpoints:
         endpoints[DEFAULT_SOURCE] = replace(endpoints[DEFAULT_SOURCE], url=overrides.prometheus_url)
-    setup = Setup(
-        policy=replace(found.policy, mode=Mode.DRY_RUN if overrides.dry_run else found.policy.mode),
+    return Setup(
+        policy=replace(policy, mode=Mode.DRY_RUN if overrides.dry_run else policy.mode),
         endpoints=endpoints,
         probes=found.probes,
         actions=found.actions,
+        channels=found.channels,
+        maintenance=found.maintenance,
+        dead_man=found.dead_man,
+        token_file=token_file_of(found.base, settings.server),
+        tls=tls_of(found.base, settings.server),
+        anchors=found.anchors,
+        keep=settings.guard.keep,
         listen=split_listen(overrides.listen or settings.server.listen),
         state=Path(overrides.state) if overrides.state else path.parent / settings.guard.state,
         catch_up=settings.guard.catch_up,
@@ -133,7 +163,6 @@ def read(path: Path, overrides: Overrides) -> Loaded:
         log_level=settings.log.level,
         log_format=settings.log.format,
     )
-    return Loaded(problems=problems, setup=setup)
 
 
 def _wrong_overrides(overrides: Overrides) -> Iterator[str]:

@@ -18,6 +18,7 @@ class Http(BaseModel):
     json_: dict[str, object] = {}
     ca_file: str | None = None
     idempotent: bool = False
+    undo: str | None = None
 
 
 class Exec(BaseModel):
@@ -26,6 +27,7 @@ class Exec(BaseModel):
     type: Literal["exec"]
     command: list[str]
     retries: int = 0
+    undo: str | None = None
     env: dict[str, str] = {}
 
     @field_validator("command")

@@ -65,7 +65,27 @@ BROKEN_TOML = {
     "twice": '[prometheus.headers]\nX-Odd = "%s"\nX-Odd = "%s"\n',
     "bare": "password = %s\n",
     "text over lines": 'password = """\n%s\n',
+    "channel": '[notify.oncall]\nurl = "slack://%s"\nurl = "slack://%s"\n',
+    "channel in a line": 'notify = { oncall = { url = "slack://%s }\n',
+    "dead man": '[dead_man]\nurl = "https://ping/%s\n',
 }
+ADDRESSES = f"""[guard]
+rules = []
+
+[notify.oncall]
+url = "slack://{CANARY}"
+
+[notify.lead]
+url = "{CANARY}"
+
+[notify.team]
+type = "webhook"
+url = "ftp://hooks/{CANARY}"
+
+[dead_man]
+url = "//ping/{CANARY}"
+every = 5
+"""
 
 
 def said(path, text, action_types):
@@ -83,6 +103,14 @@ def test_no_secret_of_guard_toml_is_shown(tmp_path, action_types):
     assert "unknown key `bearer_token`" in text
     assert CANARY not in text
     assert "12345678" not in text
+
+
+@pytest.mark.promise(36)
+def test_no_address_of_a_channel_is_shown(tmp_path, action_types):
+    text = said(tmp_path / "guard.toml", ADDRESSES, action_types)
+    assert text.count("(bad-url)") == 3
+    assert text.count("(secret-in-url)") == 1
+    assert CANARY not in text
 
 
 @pytest.mark.promise(36)
@@ -134,6 +162,10 @@ def test_below_the_name_of_a_secret_every_value_of_a_broken_file_is_masked():
         (("actions", "a", "json", "password"), True),
         (("prometheus", "bearer_token_file"), False),
         (("groups", 0, "name"), False),
+        (("notify", "oncall", "url"), True),
+        (("notify", "oncall", "url_file"), False),
+        (("dead_man", "url"), True),
+        (("prometheus", "url"), False),
     ],
 )
 def test_a_path_tells_whether_its_value_may_be_secret(path, expected):

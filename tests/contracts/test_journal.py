@@ -136,13 +136,13 @@ async def test_appends_from_many_tasks_keep_each_batch_together_and_in_the_order
 async def test_one_incident_is_read_alone_and_by_an_index(journal):
     asked = []
     await journal.append([evaluated(1), intended(0, "a-1"), intended(0, "b-1"), concluded(0, "a-1")])
-    await journal._in_thread(lambda: journal._connection.set_trace_callback(asked.append))
+    await journal._in_thread(lambda: journal._store.connection.set_trace_callback(asked.append))
     assert list(await journal.read(incident="a-1")) == [intended(0, "a-1"), concluded(0, "a-1")]
     assert list(await journal.read(incident="nobody")) == []
 
-    await journal._in_thread(lambda: journal._connection.set_trace_callback(None))
+    await journal._in_thread(lambda: journal._store.connection.set_trace_callback(None))
     query = next(sql for sql in asked if "'a-1'" in sql)
-    plan = await journal._in_thread(lambda: journal._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+    plan = await journal._in_thread(lambda: journal._store.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
     assert "records_of_incident" in plan[0][-1]
     assert len(plan) == 1, "no sorting either"
 
@@ -184,7 +184,7 @@ async def test_what_was_appended_is_there_after_a_restart(path, failures):
 async def test_every_commit_goes_to_the_disk(journal):
     look = await journal._in_thread(
         lambda: {
-            pragma: journal._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+            pragma: journal._store.connection.execute(f"PRAGMA {pragma}").fetchone()[0]
             for pragma in ("journal_mode", "synchronous", "busy_timeout", "wal_autocheckpoint", "journal_size_limit")
         }
     )
@@ -205,8 +205,8 @@ def test_a_place_where_commits_are_not_durable_is_refused(path):
 
 async def test_the_event_loop_never_waits_for_the_disk(journal):
     threads = set()
-    journal_commit = journal._commit
-    journal._commit = lambda rows: (threads.add(threading.get_ident()), journal_commit(rows))
+    write = journal._store.write
+    journal._store.write = lambda *work, **how: (threads.add(threading.get_ident()), write(*work, **how))[1]
     await asyncio.gather(*(journal.append([evaluated(n)]) for n in range(10)))
     assert len(threads) == 1
     assert threading.get_ident() not in threads
@@ -357,7 +357,7 @@ async def test_a_record_of_a_newer_version_is_refused_with_its_number(journal, p
 
 
 async def test_a_lock_held_by_another_tool_is_named_and_the_next_append_succeeds(journal, path, failures):
-    await journal._in_thread(lambda: journal._connection.execute("PRAGMA busy_timeout = 50"))
+    await journal._in_thread(lambda: journal._store.connection.execute("PRAGMA busy_timeout = 50"))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match="another program holds a lock"):

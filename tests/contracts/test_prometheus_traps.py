@@ -91,6 +91,10 @@ def scalar() -> dict:
     return {"status": "success", "data": {"resultType": "scalar", "result": [1, "5"]}}
 
 
+def matrix(series) -> dict:
+    return {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
+
+
 WHOLE = json.dumps(vector([ONE]))
 HISTOGRAM = {"metric": {}, "histogram": [1, {"count": "1", "sum": "1", "buckets": []}]}
 
@@ -120,12 +124,22 @@ FAULTS = {
     "a sample without value": (says(vector([{"metric": {}}])), Unknown.BAD_RESPONSE),
     "a histogram": (says(vector([HISTOGRAM])), Unknown.BAD_RESPONSE),
     "a value that is no number": (says(vector([{"metric": {}, "value": [1, "abc"]}])), Unknown.BAD_RESPONSE),
+    "a value beyond all numbers": (says(vector([{"metric": {}, "value": [1, 10**400]}])), Unknown.BAD_RESPONSE),
+    "a label that is no text": (says(vector([{"metric": {"job": ["a"]}, "value": [1, "1"]}])), Unknown.BAD_RESPONSE),
+    "labels that are none": (says(vector([{"metric": None, "value": [1, "1"]}])), Unknown.BAD_RESPONSE),
+    "series that are none": (says(vector(["a", 1, None])), Unknown.BAD_RESPONSE),
+    "a matrix": (says(matrix([{"metric": {}, "values": [[1, "1"]]}])), Unknown.BAD_RESPONSE),
+    "a string": (
+        says({"status": "success", "data": {"resultType": "string", "result": [1, "1"]}}),
+        Unknown.BAD_RESPONSE,
+    ),
     "a parse error": (says(error("bad_data", "no"), status=400), Unknown.QUERY_ERROR),
     "an execution error": (says(error("execution", "no"), status=422), Unknown.QUERY_ERROR),
     "an error under status 200": (says(error("execution", "no")), Unknown.QUERY_ERROR),
     "the server's own time-out": (says(error("timeout", "query timed out"), status=503), Unknown.TIMEOUT),
     "not ready": (says("Service Unavailable", status=503, Content_Type="text/plain"), Unknown.HTTP_ERROR),
     "wrong credentials": (says("Unauthorized", status=401), Unknown.HTTP_ERROR),
+    "no permission": (says("Forbidden", status=403), Unknown.HTTP_ERROR),
     "a gateway's page": (says("<html>502</html>", status=502, Content_Type="text/html"), Unknown.HTTP_ERROR),
     "a success that is none": (says(WHOLE, status=500), Unknown.HTTP_ERROR),
     "warnings": (says(vector([ONE], warnings=["store a is down"])), Unknown.PARTIAL),
@@ -325,6 +339,45 @@ async def test_two_series_that_differ_only_by_name_say_nothing():
         async with source(server.url) as made:
             observation = (await read(made, rule("r", '{__name__=~"m|n"}')))["r"]
     assert observation.measured.reason is Unknown.DUPLICATE
+
+
+@pytest.mark.promise(10)
+@pytest.mark.parametrize("place", ["-1", "2", "x", None])
+async def test_a_sample_that_belongs_to_no_question_spoils_the_answer_and_is_nobodys(place):
+    def mixes_up(talk: Talk, request) -> None:
+        if len(request.queries) == 1:
+            talk.say(vector([]))
+        else:
+            talk.say(vector([{"metric": {} if place is None else {"__rule__": place}, "value": [1, "9"]}]))
+
+    with FaultyServer(mixes_up) as server:
+        async with source(server.url) as made:
+            observations = await read(made, rule("a", "one"), rule("b", "two"))
+    assert [each.measured for each in observations.values()] == [Answer(), Answer()]  # each asked alone
+    assert len(server.requests) == 3
+
+
+@pytest.mark.promise(10)
+@pytest.mark.parametrize("values", [[["1e400", "1"]], [[1, 10**400]], [[1]], [1], [[1, {}]], "x", None])
+async def test_points_of_the_past_that_are_none_are_a_bad_answer(values):
+    with FaultyServer(
+        says(json.dumps(matrix([{"metric": {}, "values": values}])).replace('"1e400"', "1e400"))
+    ) as server:
+        async with source(server.url) as made:
+            watched = group(rule("r", "one"))
+            found = await made.read_range(watched, [SLOT, SLOT + watched.interval], {})
+    assert {each["g/r"].measured.reason for each in found.values()} == {Unknown.BAD_RESPONSE}
+
+
+@pytest.mark.promise(10)
+@pytest.mark.parametrize("time_", ["NaN", "+Inf", "-Inf", "1e308", "-1e308", "-1", "99999999999"])
+async def test_a_newest_sample_of_an_impossible_time_proves_nothing(time_):
+    watched = rule("r", "one", selectors=("up",), max_age=timedelta(minutes=1))
+    with FaultyServer(healthy(lambda query: time_ if "timestamp" in query else "5")) as server:
+        async with source(server.url) as made:
+            observation = (await read(made, watched))["r"]
+    assert isinstance(observation.measured, Failure)
+    assert observation.measured.reason is Unknown.BAD_RESPONSE
 
 
 async def test_infos_do_not_make_an_answer_partial():

@@ -51,7 +51,10 @@ def test_the_repositorys_guard_toml_is_valid():
         "empty-playbook",
         "missing-key",
         "not-yet",
-        "not-yet-guard",
+        "armed-word",
+        "step-kind",
+        "too-many-incidents",
+        "unapproved-word",
         "too-many-actions",
         "unknown-key",
         "wrong-type",
@@ -62,6 +65,18 @@ def test_what_check_refuses_for_its_shape_an_editor_refuses_too(name):
     assert faults(yaml.safe_load((CASES / f"{name}.yaml").read_text()), RULES)
 
 
-@pytest.mark.parametrize("name", ["toml-unknown-key", "toml-bad-mode", "toml-out-of-bounds", "rules-empty"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "toml-unknown-key",
+        "toml-bad-mode",
+        "toml-out-of-bounds",
+        "rules-empty",
+        "channel-type",
+        "channel-two-addresses",
+        "channel-no-address",
+        "webhook-no-url",
+    ],
+)
 def test_what_check_refuses_in_guard_toml_an_editor_refuses_too(name):
     assert faults(tomllib.loads((CASES / f"{name}.toml").read_text()), GUARD)

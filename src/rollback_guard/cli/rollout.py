@@ -23,21 +23,13 @@ def command() -> None:
 
 @command.command()
 @guard_argument
-@click.option("--id", "rollout", metavar="ID", help="Its id; without one the guard makes one.")
+@click.option("--id", metavar="ID", help="Its id; without one the guard makes one.")
 @click.option("--version", metavar="VERSION", help="What is rolled out.")
 @click.option("--previous-version", metavar="VERSION", help="What a rollback leads back to.")
 @span_option("--window", "window", "How long it is watched at most; the guard's own otherwise.")
 @commands
 @output_option
-def start(
-    guard: str,
-    rollout: str | None,
-    version: str | None,
-    previous_version: str | None,
-    window: str | None,
-    remote: Remote,
-    output: str,
-) -> None:
+def start(guard: str, remote: Remote, output: str, **given: str | None) -> None:
     """Say that a change of GUARD's service begins: it is armed, and what fires already is not the change's fault.
 
     One that is under way is finished by it.
@@ -45,13 +37,7 @@ def start(
     give(
         remote,
         "/api/v1/rollouts",
-        {
-            "guard": guard,
-            "id": rollout,
-            "version": version,
-            "previous_version": previous_version,
-            "window": window,
-        },
+        {"guard": guard, **given},
         output=output,
         then=(
             "It is over at the end of its window, or with: rollback-guard rollout finish " + guard,

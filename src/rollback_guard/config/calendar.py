@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -15,12 +15,16 @@ from rollback_guard.config.problems import did_you_mean, quoted
 
 CRON_HINT = "Write minute, hour, day of month, month and day of week: `0 3 * * sun` is Sundays at three."
 
+BOTH_HINT = "cron would open the window on either of them; write a window for each."
+
 
 def _cron(value: str) -> str:
     try:
         first = next(crontab.openings(crontab.spelled_out(value), UTC), None)
+    except crontab.BothDaysError as error:
+        raise refuse(Flaw("bad-cron", str(error), BOTH_HINT)) from None
     except ValueError as error:
-        raise refuse(Flaw("bad-cron", f"these are not the five fields of cron: {_told(error)}", CRON_HINT)) from None
+        raise refuse(Flaw("bad-cron", f"this is not cron: {_told(error)}", CRON_HINT)) from None
     if first is None:
         raise refuse(Flaw("bad-cron", "this day never comes", CRON_HINT))
     return value
@@ -34,7 +38,7 @@ def _told(error: ValueError) -> str:
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (ValueError, OSError):  # a name that is no path, not there, or a directory
+    except (KeyError, ValueError, OSError):  # not there, no path, or a directory
         hint = did_you_mean(value, available_timezones()) or "Write for example `Europe/Berlin`."
         raise refuse(Flaw("bad-value", f"there is no time zone {quoted(value)}", hint)) from None
     return value

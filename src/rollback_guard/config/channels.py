@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from rollback_guard.config.fields import (
     Between,
@@ -24,6 +24,9 @@ from rollback_guard.config.tables import Headers
 from rollback_guard.secret import REFERENCE
 
 APPRISE, WEBHOOK = "apprise", "webhook"
+
+EITHER: dict[str, JsonValue] = {"oneOf": [{"required": ["url"]}, {"required": ["url_file"]}]}
+"""What an editor is told of a section with two ways to give an address."""
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S")
 
@@ -71,7 +74,11 @@ MaxPerHour = Annotated[
 class AppriseChannel(Section):
     """A product that Apprise knows: Slack, PagerDuty, Telegram, e-mail and a hundred more."""
 
-    type: Annotated[str, OneOf(APPRISE), BeforeValidator(_known_type)] = Field(default=APPRISE, description="Selects this kind of channel.")
+    model_config = ConfigDict(json_schema_extra=EITHER)
+
+    type: Annotated[str, OneOf(APPRISE), BeforeValidator(_known_type)] = Field(
+        default=APPRISE, description="Selects this kind of channel."
+    )
     url: ApprisePlace | None = Field(
         default=None, description="Apprise URL; its secrets as `${file:…}` or `${env:…}`. Either this or `url_file`."
     )

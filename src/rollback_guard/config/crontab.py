@@ -25,17 +25,22 @@ OPENINGS = 1500
 """Openings that are looked at for a gap: a day of minutes and some more."""
 
 
+class BothDaysError(ValueError):
+    """Say that the fields name a day of the month and a day of the week."""
+
+
 def spelled_out(cron: str) -> str:
     """Return five fields with the days of the week as names.
 
     Raises:
-        ValueError: They are not five, a day of the week is none, or both day fields are given.
+        BothDaysError: Both day fields are given.
+        ValueError: They are not five, or a day of the week is none.
     """
     fields = cron.split()
     if len(fields) != FIELDS:
-        raise ValueError(f"{len(fields)} fields in place of {FIELDS}: minute, hour, day, month, day of week")
+        raise ValueError(f"{len(fields)} fields in place of {FIELDS}")
     if fields[2] != EVERY and fields[4] != EVERY:
-        raise ValueError("a day of the month and a day of the week exclude each other")
+        raise BothDaysError("a day of the month and a day of the week exclude each other")
     return " ".join([*fields[:4], _days_of_week(fields[4])])
 
 

@@ -33,6 +33,10 @@ class Spot:
     document: Document
     path: KeyPath
 
+    def has(self, *at: str | int) -> bool:
+        """Say whether something is written at a part of the thing, right or wrong."""
+        return self.document.parsed is not None and (*self.path, *at) in self.document.parsed.places
+
     def problem(
         self, id_: str, message: str, *at: str | int, hint: str = "", level: Level = Level.ERROR, value: bool = True
     ) -> Problem:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from rollback_guard.config.fields import (
     Between,
@@ -54,12 +54,14 @@ class Verification(Section):
     stable_for: Duration = Field(default=timedelta(minutes=1), description="How long all rules must pass.")
     rules: Names = Field(
         default=[],
-        description="Rules and probes that tell it: names of the guard's own, or ids of any. Default: those that fired.",
+        description="Rules and probes that tell it: names of its own, or ids of any. Default: what fired.",
     )
 
 
 class PlaybookStep(Section):
     """One action, or one message to people; and how its success shows."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["action"]}, {"required": ["notify"]}]})
 
     action: Name | None = Field(
         default=None, description="Name of an `[actions.NAME]` in guard.toml. A step has either this or `notify`."
@@ -162,13 +164,14 @@ class GuardPolicy(Section):
     )
     signals: Names = Field(
         default=[],
-        description="Names of alerts from elsewhere that make it act, sent by Alertmanager with the labels of `select`.",
+        description="Names of alerts from elsewhere that make it act, with the labels of `select`.",
     )
     playbook: Annotated[list[PlaybookStep], BeforeValidator(no_items_for_nothing), AfterValidator(_some)] = Field(
         description="The ordered steps.", json_schema_extra={"minItems": 1}
     )
     armed: Annotated[str, OneOf("always", "rollout")] = Field(
-        default="always", description="When it may act; `rollout` is from the start of a rollout to the end of its window."
+        default="always",
+        description="When it may act; `rollout` is while one is under way.",
     )
     window: PositiveDuration = Field(default=timedelta(hours=24), description="How long a rollout lasts at most.")
     warm_up: Duration = Field(
@@ -190,9 +193,9 @@ class GuardPolicy(Section):
     notify: Annotated[NotifySection, BeforeValidator(empty_for_nothing)] = Field(
         default=NotifySection(), description="Whom it tells."
     )
-    escalate: Annotated[
-        list[EscalationLevel], BeforeValidator(no_items_for_nothing), AfterValidator(_rising)
-    ] = Field(default=[], description="Whom it calls when an incident lasts, level by level.")
+    escalate: Annotated[list[EscalationLevel], BeforeValidator(no_items_for_nothing), AfterValidator(_rising)] = Field(
+        default=[], description="Whom it calls when an incident lasts, level by level."
+    )
     when_journal_fails: Annotated[str, OneOf("hold", "act")] = Field(
         default="hold",
         description="What it does with an action that cannot be written down first: `act` runs it all the same.",

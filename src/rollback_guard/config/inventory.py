@@ -109,6 +109,21 @@ class Inventory:
         )
 
     @cached_property
+    def signals(self) -> tuple[Watched, ...]:
+        """All alerts from elsewhere."""
+        return tuple(signal for found in self.guards for signal in found.signals)
+
+    @cached_property
+    def undos(self) -> Mapping[str, str]:
+        """By an action's name the action that takes it back; those of mistaken actions are left out."""
+        named = {name: getattr(action, "undo", None) for name, action in (self.actions or {}).items()}
+        return {name: undo for name, undo in named.items() if undo}
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Watched]:
+        return {rule.id: rule for rule in (*self.rules, *self.signals)}
+
+    @cached_property
     def _by_label(self) -> Mapping[tuple[str, str], tuple[Watched, ...]]:
         found: dict[tuple[str, str], list[Watched]] = {}
         for rule in self.rules:
@@ -123,9 +138,9 @@ class Inventory:
 
     def named(self, found: FoundGuard, name: str) -> tuple[Watched, ...]:
         """Return what a guard means by a name: any rule by its id, or those of its own that are called so."""
-        own = (*found.listens, *found.signals)
-        by_id = next((rule for rule in (*self.rules, *found.signals) if rule.id == name), None)
-        return (by_id,) if by_id else tuple(rule for rule in own if rule.name == name)
+        if name in self._by_id:
+            return (self._by_id[name],)
+        return tuple(rule for rule in (*found.listens, *found.signals) if rule.name == name)
 
     def judges(self, found: FoundGuard, step: PlaybookStep) -> tuple[Watched, ...]:
         """Return the rules that tell whether a step helped."""

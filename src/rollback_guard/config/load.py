@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rollback_guard.config import compile as compiler
+from rollback_guard.config import surroundings
 from rollback_guard.config.anchor import anchored_data, anchored_path
 from rollback_guard.config.checks import CHECKS
 from rollback_guard.config.document import Document, decode, parse, read
@@ -28,7 +29,7 @@ from rollback_guard.config.rulefile import RuleFile
 from rollback_guard.config.settings import GuardFile
 from rollback_guard.config.validate import Valid, validate
 from rollback_guard.core.model import Policy
-from rollback_guard.specs import Endpoint, ProbeSpec
+from rollback_guard.specs import ChannelSpec, DeadManSpec, Endpoint, MaintenanceSpec, ProbeSpec
 
 ActionTypes = Mapping[str, type[BaseModel]]
 
@@ -43,6 +44,11 @@ class Loaded:
         settings: guard.toml; None when there is any error, or no guard.toml. Its relative paths are as written.
         endpoints: By data source.
         probes: By rule id.
+        channels: By name.
+        maintenance: The windows of the calendar.
+        dead_man: What is called while all is well.
+        anchors: Hosts and ports that tell whether the network is there.
+        base: What relative paths are relative to.
         actions: By name, each an instance of its type's model.
         rules: Rules and probes that were found.
         guards: Guards that were found.
@@ -54,6 +60,11 @@ class Loaded:
     settings: GuardFile | None = None
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     probes: Mapping[str, ProbeSpec] = field(default_factory=dict)
+    channels: Mapping[str, ChannelSpec] = field(default_factory=dict)
+    maintenance: tuple[MaintenanceSpec, ...] = ()
+    dead_man: DeadManSpec | None = None
+    anchors: tuple[tuple[str, int], ...] = ()
+    base: Path = Path()
     actions: Mapping[str, BaseModel] = field(default_factory=dict)
     rules: int = 0
     guards: int = 0
@@ -115,8 +126,13 @@ class _Loading:
             found,
             policy=compiler.policy_of(inventory, self._digest.hexdigest()[:12]),
             settings=inventory.settings.model if inventory.settings else None,
-            endpoints=compiler.endpoints_of(inventory),
-            probes=compiler.probes_of(inventory),
+            endpoints=surroundings.endpoints_of(inventory),
+            probes=surroundings.probes_of(inventory),
+            channels=surroundings.channels_of(inventory),
+            maintenance=surroundings.maintenance_of(inventory),
+            dead_man=surroundings.dead_man_of(inventory),
+            anchors=surroundings.anchors_of(inventory),
+            base=inventory.base,
             actions={name: action for name, action in (inventory.actions or {}).items() if action is not None},
         )
 

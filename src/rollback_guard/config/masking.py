@@ -11,9 +11,12 @@ from rollback_guard.secret import MASK
 _SECRETIVE = r"authorization|passw|passphrase|secret|token|api[-_]?key|private[-_]?key|-key|credential|cookie"
 _NAME = re.compile(_SECRETIVE, re.IGNORECASE)
 _WRITTEN = re.compile(rf"""(?:{_SECRETIVE})[\w.-]{{0,64}}["']?\s{{0,16}}[:=]""", re.IGNORECASE)
-_HEADERS = re.compile(r"""headers["']?\s*[:=]|^\s*\[.*headers""")
+_HEADERS = re.compile(r"""headers["']?\s*[:=]|^\s*\[.*headers|^\s*\[?\s*["']?(notify|dead_man)\b""")
 _USERINFO = re.compile(r"(?<=//)[^/@\s\"']+@")
 _SEPARATOR = re.compile(r"[:=]\s*")
+
+ADDRESSED = (("notify",), ("dead_man",))
+"""Tables of guard.toml in which the whole `url` may be a secret: who knows it can write to people."""
 
 LINES_LOOKED_BACK = 30
 """In a file that does not parse: how far above a line the name of a secret makes it suspect."""
@@ -25,7 +28,9 @@ def is_secretive(name: str) -> bool:
 
 
 def holds_secret(path: KeyPath) -> bool:
-    """Say whether the value at this path may be a secret: any header may."""
+    """Say whether the value at this path may be a secret: any header may, and so may the address of a channel."""
+    if path[:1] in ADDRESSED and path[-1] == "url":
+        return True
     return "headers" in path[:-1] or any(isinstance(part, str) and is_secretive(part) for part in path)
 
 

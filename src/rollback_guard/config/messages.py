@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from rollback_guard.config.fields import Flaw, Text, refuse
 
-HINT = "It is a Jinja2 template: `{{ guard }}`, `{% if incident %}…{% endif %}`."
+HINT = "It is a Jinja2 template: `{{ … }}` for a value, `{% if … %}…{% endif %}` for a condition."
 
 LONGEST = 8192
 """Characters; a longer message is read by nobody."""
@@ -28,7 +28,7 @@ def _syntax_problem(text: str) -> str:
 
     try:
         # Parsed and not compiled: checking a file must never run what stands in it.
-        ImmutableSandboxedEnvironment(autoescape=False).parse(text)  # noqa: S701  plain text, no HTML
+        ImmutableSandboxedEnvironment(autoescape=False).parse(text)
     except TemplateSyntaxError as error:
         return f"line {error.lineno}: {error.message}"
     except (RecursionError, MemoryError):

@@ -12,14 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rollback_guard.config import rulefile, settings
+from rollback_guard.config import calendar, channels, guards, rulefile, settings
 from rollback_guard.config.catalog import CHECKS
 from rollback_guard.config.fields import DURATION, URL, Section
 from rollback_guard.config.schema import model_schema
 
 SECTIONS: Mapping[str, type[Section]] = {
     model.__name__: model
-    for module in (rulefile, settings)
+    for module in (rulefile, guards, settings, channels, calendar)
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, Section) and model is not Section
 }

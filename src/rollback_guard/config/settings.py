@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from rollback_guard.config.calendar import MaintenanceWindow
-from rollback_guard.config.channels import Channel, SecretUrl
+from rollback_guard.config.channels import EITHER, Channel, SecretUrl
 from rollback_guard.config.expressions import Heartbeat
 from rollback_guard.config.fields import (
     Between,
@@ -197,6 +197,8 @@ class NetworkSection(Section):
 
 class DeadManSection(Section):
     """An address that is called as long as evaluation is healthy; somebody outside complains when the calls cease."""
+
+    model_config = ConfigDict(json_schema_extra=EITHER)
 
     url: SecretUrl | None = Field(
         default=None, description="What is called; may hold `${file:…}` and `${env:…}`. Either this or `url_file`."

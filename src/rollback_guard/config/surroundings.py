@@ -55,6 +55,11 @@ def dead_man_of(inventory: Inventory) -> DeadManSpec | None:
     )
 
 
+def token_file_of(base: Path, server: ServerSection) -> Path | None:
+    """Return the file that says who may give orders, if there is one."""
+    return Path(anchored_path(base, server.token_file)) if server.token_file else None
+
+
 def tls_of(base: Path, server: ServerSection) -> tuple[Path, Path] | None:
     """Return certificate and key of the server, if it has them."""
     if server.cert_file is None or server.key_file is None:

@@ -22,7 +22,7 @@ from rollback_guard.config.vocabulary import known_keys, later_keys
 MOST_PROBLEMS = 200
 """Problems of one file that are explained; nobody reads more, and a hostile file has a hundred thousand."""
 
-ITEM_LISTS = frozenset({"groups", "rules", "probes", "guards"})
+ITEM_LISTS = frozenset({"groups", "rules", "probes", "guards", "maintenance"})
 """Lists whose items stand for themselves: a broken one is left out, the others are still checked."""
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -181,6 +181,10 @@ class Step:
         """What people call it: its action, or whom it tells."""
         return self.action or f"notify {', '.join(self.notify)}"
 
+    def suits(self, rule: Rule) -> bool:
+        """Say whether a rule has all the labels that the step asks for; `alertname` is its name."""
+        return set(self.select) <= {*rule.labels, ("alertname", rule.name)}
+
 
 class BlindPolicy(StrEnum):
     """What a guard does once it has been blind for too long."""

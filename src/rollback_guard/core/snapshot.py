@@ -8,145 +8,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from rollback_guard.core import template
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.brakes import actions_left, is_stormy
+from rollback_guard.core.brakes import actions_left, brake, fleet_actions_left, is_stormy, is_unarmed, pause_of
 from rollback_guard.core.judgement import Judgement, SeriesVerdict, most_telling
-from rollback_guard.core.model import Group, Guard, Labels, Mode, Phase, Policy, Rule, Severity, Verdict
-from rollback_guard.core.observation import Family, Unknown, family
+from rollback_guard.core.model import PROBE, Group, Guard, Labels, Phase, Policy, Rule, Verdict
+from rollback_guard.core.observation import family
 from rollback_guard.core.records import Decided
+from rollback_guard.core.remarks import of_guard, of_instance
 from rollback_guard.core.situation import Situation
-from rollback_guard.core.state import GroupState, Incident, State
+from rollback_guard.core.state import EVERYTHING, GroupState, State
+from rollback_guard.core.view import (
+    Command,
+    GroupView,
+    GuardView,
+    JournalView,
+    Matter,
+    OutboxView,
+    PauseView,
+    ReloadView,
+    Remark,
+    RuleView,
+    SeriesView,
+    Snapshot,
+)
 
+__all__ = [
+    "PROBE",
+    "Command",
+    "GroupView",
+    "GuardView",
+    "JournalView",
+    "Matter",
+    "OutboxView",
+    "PauseView",
+    "Pulse",
+    "ReloadView",
+    "Remark",
+    "RuleView",
+    "Running",
+    "SeriesView",
+    "Snapshot",
+    "build",
+]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesView:
-    """One active series of a rule."""
-
-    labels: Labels
-    verdict: Verdict
-    phase: Phase
-    value: float | None
-    active_at: datetime | None
-    reason: Unknown | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleView:
-    """One rule or probe as of its last slot.
-
-    Attributes:
-        value: Of its worst series: the smallest margin; ``None`` where nothing is known.
-        threshold: ``None`` where the expression cannot be split.
-        op: The comparison, as written: ``>``.
-        margin: Distance to the threshold, positive on the healthy side.
-        since: Since when it is in this phase; ``None`` while inactive.
-        unknown: Why its verdict is unknown, and since when.
-    """
-
-    id: str
-    group: str
-    name: str
-    probe: bool
-    severity: Severity
-    shadow: bool
-    expr: str
-    hold: timedelta
-    verdict: Verdict
-    phase: Phase
-    since: datetime | None
-    value: float | None
-    threshold: float | None
-    op: str | None
-    margin: float | None
-    unknown: Unknown | None
-    family: Family | None
-    unknown_since: datetime | None
-    detail: str
-    summary: str
-    guards: tuple[str, ...]
-    pending: int
-    firing: int
-    series: tuple[SeriesView, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupView:
-    """One group's rhythm. `duration_s` and `evaluated_at` are of the last evaluation."""
-
-    id: str
-    source: str
-    interval: timedelta
-    rules: int
-    slot: datetime | None
-    evaluated_at: datetime | None
-    duration_s: float | None
-    missed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardView:
-    """One guard: what it listens to, what it concluded last, what it may still do."""
-
-    name: str
-    rules: tuple[str, ...]
-    playbook: tuple[str, ...]
-    incident: str | None
-    incident_phase: str | None
-    last: Decided | None
-    blind_since: datetime | None
-    blind_on: tuple[str, ...]
-    actions_left: int
-    warming_up_until: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReloadView:
-    """The last attempt to load the configuration: whether it worked, and its problems if not."""
-
-    at: datetime
-    successful: bool
-    succeeded_at: datetime
-    problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The whole picture at one instant.
-
-    Attributes:
-        ready: After the first complete evaluation of every group.
-        incidents: Newest first; bounded.
-        decisions: Newest first; bounded.
-        intents_open: Keys of intents without an outcome.
-        journal_failed_since: Since when records can not be made durable.
-        clock_steps: How often the wall clock was set since the start.
-    """
-
-    at: datetime
-    name: str
-    version: str
-    mode: Mode
-    digest: str
-    started_at: datetime
-    ready: bool
-    reload: ReloadView
-    rules: tuple[RuleView, ...]
-    groups: tuple[GroupView, ...]
-    guards: tuple[GuardView, ...]
-    incidents: tuple[Incident, ...]
-    decisions: tuple[Decided, ...]
-    storm: bool
-    intents_open: tuple[str, ...]
-    journal_failed_since: datetime | None
-    clock_steps: int
-
-
-PROBE = "probe"
-"""The source of groups that hold one health check."""
 
 SERIES_SHOWN = 20
 """Active series shown of one rule; the counts tell of the rest."""
@@ -174,6 +82,9 @@ class Running:
     decisions: tuple[Decided, ...] = ()
     journal_failed_since: datetime | None = None
     clock_steps: int = 0
+    heartbeat_at: datetime | None = None
+    journal: JournalView | None = None
+    outbox: tuple[OutboxView, ...] = ()
 
 
 def build(policy: Policy, state: State, running: Running, *, now: datetime) -> Snapshot:
@@ -183,7 +94,8 @@ def build(policy: Policy, state: State, running: Running, *, now: datetime) -> S
         for rule in rules:
             listeners.setdefault(rule.id, []).append(name)
     guards = tuple(_guard(policy, state, guard, now) for guard in policy.guards.values())
-    return Snapshot(
+    fleet_left = fleet_actions_left(policy, state, now)
+    picture = Snapshot(
         at=now,
         name=policy.name,
         version=running.version,
@@ -204,34 +116,64 @@ def build(policy: Policy, state: State, running: Running, *, now: datetime) -> S
         incidents=tuple(state.incidents.values())[: -INCIDENTS_SHOWN - 1 : -1],
         decisions=running.decisions,
         storm=any(is_stormy(_situation(policy, state, guard, now)) for guard in policy.guards.values()),
-        intents_open=tuple(
-            incident.open_intent.key for incident in state.incidents.values() if incident.open_intent is not None
-        ),
+        intents_open=tuple(intent.key for incident in state.incidents.values() for intent in incident.open_intents),
         journal_failed_since=running.journal_failed_since,
         clock_steps=running.clock_steps,
+        paused=_pause(state, EVERYTHING, now),
+        maintenance=tuple(window for window in state.maintenance if now < window.until),
+        fleet_actions_left=None if fleet_left is None else max(0, fleet_left),
+        heartbeat_at=running.heartbeat_at,
+        journal=running.journal,
+        outbox=running.outbox,
     )
+    return replace(picture, remarks=of_instance(picture))
 
 
 def _situation(policy: Policy, state: State, guard: Guard, now: datetime) -> Situation:
     return Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
 
 
+def _pause(state: State, guard: str, now: datetime) -> PauseView | None:
+    pause = pause_of(state, guard, now)
+    if pause is None:
+        return None
+    everything = pause is state.pauses.get(EVERYTHING)
+    return PauseView(since=pause.since, by=pause.by, why=pause.why, until=pause.until, everything=everything)
+
+
 def _guard(policy: Policy, state: State, guard: Guard, now: datetime) -> GuardView:
     it = _situation(policy, state, guard, now)
+    incident = it.incident
     blind = {rule.id: since for rule in it.triggers() if (since := it.blind_since(rule.id)) is not None}
     warm_at = state.started_at + guard.warm_up if state.started_at else now
-    return GuardView(
+    windows = [
+        window.until
+        for window in state.maintenance
+        if now < window.until and (not window.guards or guard.name in window.guards)
+    ]
+    view = GuardView(
         name=guard.name,
         rules=tuple(rule.id for rule in it.rules()),
-        playbook=tuple(step.action for step in guard.playbook),
-        incident=it.incident.id if it.incident else None,
-        incident_phase=it.incident.phase if it.incident else None,
+        playbook=tuple(step.name for step in guard.playbook),
+        incident=incident.id if incident else None,
+        incident_phase=incident.phase if incident else None,
         last=it.own.last,
         blind_since=min(blind.values(), default=None),
         blind_on=tuple(blind),
         actions_left=max(0, actions_left(it)),
         warming_up_until=warm_at if warm_at > now else None,
+        armed=not is_unarmed(it),
+        braked_by=brake(it),
+        paused=_pause(state, guard.name, now),
+        maintenance_until=max(windows, default=None),
+        waiting=incident.waiting if incident else None,
+        rollout=it.own.rollout,
+        excused=it.excused(),
+        acknowledged_by=incident.acknowledged_by if incident else "",
+        escalated=incident.escalated if incident else 0,
+        signals=tuple(dict.fromkeys(each.name for each in state.signals if each.guard == guard.name)),
     )
+    return replace(view, remarks=of_guard(view, incident, now=now))
 
 
 def _group(group: Group, state: GroupState | None, pulse: Pulse | None) -> GroupView:

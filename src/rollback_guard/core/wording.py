@@ -100,12 +100,20 @@ def awaited(what: Wait, otherwise: Otherwise) -> str:
     raise AssertionError(what)
 
 
-def ways(guard: str) -> tuple[str, ...]:
+def argument(text: str) -> str:
+    """Return a name as a shell takes it for one argument."""
+    if text and all(each.isascii() and (each.isalnum() or each in "-_./:@%+=,") for each in text):
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def ways(guard: str) -> tuple[tuple[str, str], ...]:
     """Return the commands for a step that waits, each with what it does."""
+    name = argument(guard)
     return (
-        f"`rollback-guard approve {guard}` runs it at once.",
-        f"`rollback-guard extend {guard}` gives people more time.",
-        f"`rollback-guard veto {guard} --reason …` cancels the playbook.",
+        (f"rollback-guard approve {name}", "runs it at once"),
+        (f"rollback-guard extend {name} --for 10m", "gives people more time"),
+        (f"rollback-guard veto {name} --reason …", "cancels the playbook"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Say what an action may know: the incident and its alerts, as plain data for templates and environments."""
+"""Say what an action may know: the incident, its alerts and the rollout, as plain data for templates and commands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.model import Policy
 from rollback_guard.core.records import Intended
-from rollback_guard.core.state import Incident, State
+from rollback_guard.core.state import Incident, Rollout, State
 
 MOST_ALERTS = 50
 """Alerts that are handed to an action; an incident of a thousand series is told by the first of them."""
 
 
 def context_of(intent: Intended, policy: Policy, state: State) -> Mapping[str, Any]:
-    """Return what templates and commands of this intent see: ``guard``, ``incident``, ``alerts``, ``action``."""
+    """Return what templates and commands of this intent see.
+
+    What is not known of a rollout is left out and not empty: a template that needs it fails, and rolls nothing back to
+    a version without a name.
+    """
     incident = state.incidents[intent.incident]
     return {
         "guard": {"name": intent.guard, "instance": policy.name},
@@ -24,10 +28,44 @@ def context_of(intent: Intended, policy: Policy, state: State) -> Mapping[str, A
             "opened_at": f"{incident.opened_at:%Y-%m-%dT%H:%M:%SZ}",
             "breached_at": f"{incident.breached_at:%Y-%m-%dT%H:%M:%SZ}",
             "rules": list(incident.rules),
+            "by": intent.by or incident.opened_by,
+            "why": intent.why,
         },
         "alerts": [_alert(alert, policy) for alert in _alerts(incident, policy, state)[:MOST_ALERTS]],
-        "action": {"name": intent.action, "goal": intent.goal, "step": intent.step + 1, "key": intent.key},
+        "action": {
+            "name": intent.action,
+            "goal": intent.goal,
+            "step": intent.step + 1,
+            "key": intent.key,
+            "undoes": intent.undoes,
+        },
+        "rollout": _rollout(_behind(intent, incident, state)),
     }
+
+
+def _behind(intent: Intended, incident: Incident, state: State) -> Rollout | None:
+    """Return the rollout that the incident befell; one that was over before is not to be rolled back.
+
+    What an undo takes back belongs to the rollout of its time, not to one that has begun since.
+    """
+    guard = state.guards.get(intent.guard)
+    rollout = guard.rollout if guard else None
+    acted_at = next((each.at for each in incident.intents if each.key == intent.undoes), intent.at)
+    if rollout is None or rollout.started_at > acted_at:
+        return None
+    return rollout if rollout.finished_at is None or rollout.finished_at >= incident.breached_at else None
+
+
+def _rollout(rollout: Rollout | None) -> Mapping[str, Any]:
+    if rollout is None:
+        return {}
+    told = {
+        "id": rollout.id,
+        "version": rollout.version,
+        "previous_version": rollout.previous_version,
+        "started_at": f"{rollout.started_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _alerts(incident: Incident, policy: Policy, state: State) -> list[Alert]:

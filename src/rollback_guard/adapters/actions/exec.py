@@ -19,7 +19,7 @@ from rollback_guard.adapters.actions import tree
 from rollback_guard.adapters.actions.environment import PREFIX, transferable, variables
 from rollback_guard.adapters.actions.output import excerpt
 from rollback_guard.adapters.actions.process import Ended, run
-from rollback_guard.adapters.actions.setting import Argument, Duration, Table, Templated
+from rollback_guard.adapters.actions.setting import Argument, Duration, Table, Templated, Undo
 from rollback_guard.adapters.actions.template import Text
 from rollback_guard.core.units import format_duration
 from rollback_guard.ports import (
@@ -107,6 +107,7 @@ class Settings(Table):
         description="How to tell whether the goal is reached: a command, or a table with command and timeout. "
         "Exit status 0 is reached, 1 not reached, anything else cannot tell.",
     )
+    undo: Undo = None
 
 
 class Exec:

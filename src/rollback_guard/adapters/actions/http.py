@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from rollback_guard.adapters.actions.exchange import Answer, exchange
 from rollback_guard.adapters.actions.expectation import Expect, Expectation, Finding, Match
 from rollback_guard.adapters.actions.request import HeaderName, Method, Payload, Request, Url
-from rollback_guard.adapters.actions.setting import Duration, Header
+from rollback_guard.adapters.actions.setting import Duration, Header, Undo
 from rollback_guard.ports import (
     Call,
     Clock,
@@ -83,6 +83,7 @@ class Settings(Payload):
     allow_link_local: bool = Field(
         default=False, description="Whether link-local addresses may be called, where clouds keep credentials."
     )
+    undo: Undo = None
 
     @model_validator(mode="after")
     def _key_has_certificate(self) -> Self:

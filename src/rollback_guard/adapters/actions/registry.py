@@ -30,7 +30,10 @@ TYPES: Mapping[str, tuple[type[BaseModel], Maker]] = MappingProxyType(
         "http": (http.Settings, http.Http),
     }
 )
-"""By the word in `type`: the settings that people write, and what makes the action of them."""
+"""By the word in `type`: the settings that people write, and what makes the action of them.
+
+The settings of every type have `undo`, which names another action; the configuration looks it up.
+"""
 
 
 def settings_types() -> Mapping[str, type[BaseModel]]:

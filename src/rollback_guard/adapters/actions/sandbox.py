@@ -33,7 +33,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        found = super().getattr(obj, attribute)
+        if isinstance(found, Undefined) and attribute in MEMBERS["rollout"]:
+            return self.undefined(hint=f"nothing is known of {attribute!r}; is a rollout under way that says it?")
+        return found
 
 
 # The evaluation context is asked for so that jinja2 does not compute constant expressions while it compiles:

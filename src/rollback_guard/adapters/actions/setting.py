@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from rollback_guard.adapters.actions.template import Form, Text
 from rollback_guard.core.regex import RegexError, compile_regex
@@ -65,3 +65,10 @@ Templated = Annotated[str, _compiles(Form.PLAIN)]
 Argument = Annotated[str, AfterValidator(_without_secret), _compiles(Form.PLAIN)]
 Header = Annotated[str, _compiles(Form.HEADER)]
 Pattern = Annotated[str, AfterValidator(_expression), WithJsonSchema({"type": "string", "format": "regex"})]
+Undo = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        description="Name of the action that takes this one back; run by `rollback-guard undo` only.",
+    ),
+]

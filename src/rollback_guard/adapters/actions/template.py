@@ -22,14 +22,15 @@ from rollback_guard.secret import REFERENCE, SecretError, SecretText, redact, re
 
 MEMBERS: Mapping[str, frozenset[str]] = {
     "guard": frozenset({"name", "instance"}),
-    "incident": frozenset({"id", "opened_at", "breached_at", "rules"}),
-    "action": frozenset({"name", "goal", "step", "key"}),
+    "incident": frozenset({"id", "opened_at", "breached_at", "rules", "by", "why"}),
+    "rollout": frozenset({"id", "version", "previous_version", "started_at"}),
+    "action": frozenset({"name", "goal", "step", "key", "undoes"}),
     "alerts": frozenset({"rule", "phase", "labels", "value", "op", "threshold", "active_at"}),
 }
 """What a template may use of `Call.context`: the members of each name, and of each of the alerts."""
 
-KNOWN = ("guard", "incident", "alerts", "action")
-"""The names a template may use: the keys of `Call.context`."""
+KNOWN = ("guard", "incident", "rollout", "alerts", "action")
+"""The names a template may use: the keys of `Call.context`. Without a rollout there is none to name."""
 
 OUTPUT_CHARS = 64 * 1024
 """A longer text is a loop gone wrong; it would be refused by the kernel or the server anyway."""

@@ -7,7 +7,6 @@ a field means a new version of the schema: the records behind an old checkpoint 
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from functools import cache
 import structlog
 from pydantic import ConfigDict, TypeAdapter
 
-from rollback_guard.adapters.journal.chain import ANCHOR, Head, point
+from rollback_guard.adapters.journal.chain import Head, flaw_of_checkpoint, hash_of, seal
 from rollback_guard.adapters.journal.codec import as_json, from_json
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.model import Labels
@@ -63,7 +62,7 @@ def keep(connection: sqlite3.Connection, at: Head, body: str) -> None:
     """Write a checkpoint down, and drop the ones that are not needed any more."""
     connection.execute(
         "INSERT OR REPLACE INTO checkpoints (seq, record_hash, hash, body) VALUES (?, ?, ?, ?)",
-        (at.seq, at.hash, _seal(at, body), body),
+        (at.seq, at.hash, seal(at, body), body),
     )
     connection.execute(
         "DELETE FROM checkpoints WHERE seq NOT IN (SELECT seq FROM checkpoints ORDER BY seq DESC LIMIT ?)", (KEPT,)
@@ -76,25 +75,7 @@ def usable(connection: sqlite3.Connection) -> Iterator[Checkpoint]:
         try:
             yield _read(connection, seq)
         except (JournalError, sqlite3.DatabaseError) as error:
-            log.error("journal_checkpoint_ignored", seq=seq, error=str(error))
-
-
-def flaw_of(record_hash: bytes, at: Head, hash_: bytes, body: str) -> str | None:
-    """Say what is wrong with a checkpoint, beside what is in it, if anything is."""
-    if record_hash != at.hash:
-        return f"it stands for another record {at.seq} than the one that is there"
-    if _seal(at, body) != hash_:
-        return "it is not what was written"
-    return None
-
-
-def hash_of(connection: sqlite3.Connection, seq: int) -> bytes:
-    """Return the hash of a record, also of the last one that was forgotten; of none it is empty."""
-    anchor = point(connection, ANCHOR)
-    if seq == anchor.seq:
-        return anchor.hash
-    found = connection.execute("SELECT hash FROM records WHERE seq = ?", (seq,)).fetchone()
-    return bytes(found[0]) if found else b""
+            log.error("journal_checkpoint_ignored", seq=seq, error=str(error))  # noqa: TRY400  the text says it all
 
 
 def _read(connection: sqlite3.Connection, seq: int) -> Checkpoint:
@@ -102,13 +83,9 @@ def _read(connection: sqlite3.Connection, seq: int) -> Checkpoint:
         "SELECT record_hash, hash, body FROM checkpoints WHERE seq = ?", (seq,)
     ).fetchone()
     at = Head(seq=seq, hash=hash_of(connection, seq))
-    if flaw := flaw_of(record_hash, at, hash_, body):
+    if flaw := flaw_of_checkpoint(at, record_hash, hash_, body):
         raise JournalError(flaw)
     return Checkpoint(at=at, state=decode(body))
-
-
-def _seal(at: Head, body: str) -> bytes:
-    return hashlib.sha256(at.hash + body.encode(errors="replace")).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

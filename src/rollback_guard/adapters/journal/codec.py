@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from rollback_guard.adapters.journal.chain import as_text
 from rollback_guard.core.records import Evaluated, Record
 from rollback_guard.ports import JournalError
+
+__all__ = ["Row", "as_json", "as_text", "decode", "encode", "from_json", "storable"]
 
 T = TypeVar("T")
 
@@ -48,11 +50,6 @@ def encode(record: Record) -> Row:
     at = record.slot if isinstance(record, Evaluated) else record.at
     incident = getattr(record, "incident", None)
     return Row(at=as_text(at), kind=record.kind, incident=incident and storable(incident), body=body)
-
-
-def as_text(at: datetime) -> str:
-    """Return an instant as it stands in the database; the order of the texts is that of the instants."""
-    return at.astimezone(UTC).isoformat()
 
 
 def decode(body: str) -> Record:

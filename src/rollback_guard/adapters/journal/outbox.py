@@ -13,7 +13,8 @@ from typing import Protocol, TypeVar
 import structlog
 from pydantic import ConfigDict, TypeAdapter
 
-from rollback_guard.adapters.journal.codec import as_json, as_text, from_json, storable
+from rollback_guard.adapters.journal.chain import as_text
+from rollback_guard.adapters.journal.codec import as_json, from_json, storable
 from rollback_guard.adapters.journal.store import Store
 from rollback_guard.core.notice import Notice
 from rollback_guard.ports import Backlog, JournalError, Letter
@@ -123,17 +124,18 @@ class SqliteOutbox:
     # What follows runs in the journal's thread.
 
     def _due(self, now: datetime, most: int) -> list[Letter]:
-        self._catch_up()
         letters = []
         for number, channel, attempts, body in self._store.query(WAITING, (self._ended(), as_text(now), most)):
             try:
                 notice = from_json(_adapter(), body)
             except JournalError as error:
                 # It can never be sent, and must not keep the ones behind it.
-                log.error("letter_unreadable", letter=number, channel=channel, error=str(error))
-                self._end(number, End(channel=channel, how=GIVEN_UP, at=as_text(now), why=f"unreadable: {error}"))
+                why = f"unreadable: {error}"
+                log.error("letter_given_up", letter=number, channel=channel, why=why)  # noqa: TRY400  it says it all
+                self._unwritten[number] = End(channel=channel, how=GIVEN_UP, at=as_text(now), why=why)
                 continue
             letters.append(Letter(number=number, channel=channel, notice=notice, attempts=attempts))
+        self._catch_up()
         return letters
 
     def _end(self, number: int, end: End) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollback_guard.adapters.journal import chain, checkpoint
-from rollback_guard.adapters.journal.chain import ANCHOR, Head
-from rollback_guard.adapters.journal.codec import as_text
+from rollback_guard.adapters.journal.chain import ANCHOR, Head, as_text
 from rollback_guard.core.state import IncidentPhase
 
 STEP = 500

@@ -39,12 +39,12 @@ NEVER_EDITED = """CREATE TRIGGER records_are_never_edited BEFORE UPDATE ON recor
 
 CHAIN = (
     "CREATE TABLE chain (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID",
-    f"INSERT INTO chain VALUES ('{HEAD}', 0, x'{BEGINNING.hex()}'), ('{ANCHOR}', 0, x'{BEGINNING.hex()}')",
+    f"INSERT INTO chain VALUES ('{HEAD}', 0, x'{BEGINNING.hex()}'), ('{ANCHOR}', 0, x'{BEGINNING.hex()}')",  # noqa: S608
     NEVER_EDITED,
     # Forgetting moves the anchor first; nothing else ever deletes.
     f"""CREATE TRIGGER records_are_only_forgotten BEFORE DELETE ON records
         WHEN OLD.seq > coalesce((SELECT seq FROM chain WHERE name = '{ANCHOR}'), 0)
-        BEGIN SELECT RAISE(ABORT, 'a record is never deleted; the guard forgets the oldest by itself'); END""",
+        BEGIN SELECT RAISE(ABORT, 'a record is never deleted; the guard forgets the oldest by itself'); END""",  # noqa: S608  constants
 )
 
 CHECKPOINTS = (
@@ -80,6 +80,8 @@ OUTBOX = (
     "CREATE INDEX letters_left ON letters (channel, thread, number, next_at) WHERE ended IS NULL",
     "CREATE INDEX letters_ended ON letters (channel, ended, ended_at) WHERE ended IS NOT NULL",
 )
+
+TRIGGERS = frozenset({"records_are_never_edited", "records_are_only_forgotten"})
 
 BATCH = 1000
 """Records that are chained at a time; it bounds the memory of an upgrade."""
@@ -127,7 +129,7 @@ def _chain_what_is_there(connection: sqlite3.Connection) -> None:
         for row in rows:
             if row[0] != head.seq + 1:
                 raise JournalError(f"{named(head.seq + 1, row[0] - 1)} missing; put a backup in its place")
-            head = Head(seq=row[0], hash=link(head.hash, *row))
+            head = Head(seq=row[0], hash=link(head.hash, row))
             hashed.append((head.hash, head.seq))
         connection.executemany("UPDATE records SET hash = ? WHERE seq = ?", hashed)
     for statement in (*CHAIN, *CHECKPOINTS, *OUTBOX):

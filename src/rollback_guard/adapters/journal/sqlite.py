@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import structlog
 
-from rollback_guard.adapters.journal import chain, checkpoint, retention
-from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, Link
-from rollback_guard.adapters.journal.codec import as_text, decode, encode
+from rollback_guard.adapters.journal import chain, retention
+from rollback_guard.adapters.journal import checkpoint as checkpoints
+from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, Link, as_text
+from rollback_guard.adapters.journal.codec import decode, encode
 from rollback_guard.adapters.journal.outbox import SqliteOutbox, put
 from rollback_guard.adapters.journal.store import Store
 from rollback_guard.core.notice import Notice
@@ -195,7 +196,7 @@ class SqliteJournal:
             for record in records:
                 row = encode(record)
                 seq = head.seq + 1
-                hash_ = chain.link(head.hash, seq, row.at, row.kind, row.incident, row.body)
+                hash_ = chain.link(head.hash, (seq, row.at, row.kind, row.incident, row.body))
                 rows.append((seq, row.at, row.kind, row.incident, row.body, hash_))
                 head = Head(seq=seq, hash=hash_)
             connection.executemany(
@@ -211,10 +212,10 @@ class SqliteJournal:
         self._head = head
         return first, head.seq
 
-    def _newest(self) -> checkpoint.Checkpoint:
+    def _newest(self) -> checkpoints.Checkpoint:
         with self._store.named():
             connection = self._store.connection
-            for found in checkpoint.usable(connection):
+            for found in checkpoints.usable(connection):
                 return found
             anchor = chain.point(connection, ANCHOR)
             if anchor.seq:
@@ -222,7 +223,7 @@ class SqliteJournal:
                     f"the records up to {anchor.seq} were forgotten, and no checkpoint of what they said can be read; "
                     "put a backup in its place or move it away"
                 )
-            return checkpoint.Checkpoint(at=Head(), state=State())
+            return checkpoints.Checkpoint(at=Head(), state=State())
 
     def _follow(self, at: Head) -> tuple[list[Record], Head]:
         """Return the next records after a point of the chain, checked against it."""
@@ -240,8 +241,8 @@ class SqliteJournal:
 
     def _keep(self, state: State, seq: int) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            at = Head(seq=seq, hash=checkpoint.hash_of(connection, seq))
-            checkpoint.keep(connection, at, checkpoint.encode(state))
+            at = Head(seq=seq, hash=chain.hash_of(connection, seq))
+            checkpoints.keep(connection, at, checkpoints.encode(state))
 
         self._store.write(work)
 

@@ -68,7 +68,8 @@ class Store:
             with self.named():
                 return self._write(work, ends_an_action=ends_an_action)
         except JournalError as error:
-            self._telemetry.journal_failed(kind_of(error.__cause__ or error))
+            cause = error.__cause__
+            self._telemetry.journal_failed(kind_of(cause) if isinstance(cause, Exception) else "other")
             raise
 
     @contextmanager

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpcore
 import httpx
 
 from rollback_guard import __version__
 from rollback_guard.adapters.probe.fault import BadAnswerError, NotMadeError, told
 from rollback_guard.secret import SecretError
 from rollback_guard.specs import ProbeSpec
-from rollback_guard.wire import Deadline, Network, ResolveError, TrustError, fresh_client
+from rollback_guard.wire import Deadline, Network, ResolveError, Resolver, Trust, TrustError, fresh_client
 
 MAX_REDIRECTS = 5
 
@@ -49,7 +51,25 @@ class Page:
     tls_until: datetime | None
 
 
-async def exchange(spec: ProbeSpec, network: Network) -> Page:
+class Road(Network):
+    """The network of one exchange, which knows how far the exchange came.
+
+    Attributes:
+        connected: Whether an address took a connection.
+    """
+
+    def __init__(self, resolver: Resolver, trust: Trust, deadline: Deadline) -> None:
+        super().__init__(resolver, trust, deadline)
+        self.connected = False
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        """Connect, and take note of it."""
+        stream = await super().connect_tcp(*args, **options)
+        self.connected = True
+        return stream
+
+
+async def exchange(spec: ProbeSpec, network: Road) -> Page:
     """Ask the target once.
 
     Raises:
@@ -60,12 +80,14 @@ async def exchange(spec: ProbeSpec, network: Network) -> Page:
     try:
         async with fresh_client(network) as client:
             return await _follow(client, _request(client, spec), spec, deadline)
-    except (ResolveError, TrustError) as error:
+    except ResolveError as error:
+        raise NotMadeError(str(error), doubtful=True) from error
+    except TrustError as error:
         raise NotMadeError(str(error)) from error
     except httpx.PoolTimeout as error:
         raise NotMadeError("no connection slot left in the guard") from error
     except httpx.TimeoutException as error:
-        raise _late(error, deadline) from error
+        raise _late(error, network) from error
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as error:
         # The library's words quote the header that it refused, and a header may be a secret.
         raise NotMadeError("the request can not be written as HTTP") from error
@@ -73,14 +95,17 @@ async def exchange(spec: ProbeSpec, network: Network) -> Page:
         raise told(error) from error
 
 
-def _late(error: httpx.TimeoutException, deadline: Deadline) -> Exception:
+def _late(error: httpx.TimeoutException, network: Road) -> Exception:
+    deadline = network.deadline
     span_s = deadline.span.total_seconds()
     if deadline.taken > deadline.span + STALL:
         return NotMadeError(f"the guard itself was held up for {deadline.taken.total_seconds():.1f}s")
     if deadline.looking_up > deadline.span / 2:
-        return NotMadeError(f"the resolver took {deadline.looking_up.total_seconds():.1f}s of {span_s:g}s")
+        return NotMadeError(
+            f"the resolver took {deadline.looking_up.total_seconds():.1f}s of {span_s:g}s", doubtful=True
+        )
     what = "connection" if isinstance(error, httpx.ConnectTimeout) else "complete answer"
-    return BadAnswerError(f"no {what} within {span_s:g}s")
+    return BadAnswerError(f"no {what} within {span_s:g}s", doubtful=not network.connected)
 
 
 def _request(client: httpx.AsyncClient, spec: ProbeSpec) -> httpx.Request:

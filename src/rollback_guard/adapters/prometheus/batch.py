@@ -60,11 +60,13 @@ def split(queries: Sequence[str], series: Iterable[Mapping[str, Any]], grid: Gri
             place = int(labels.pop(PLACE)) if len(queries) > 1 else 0
             labels.pop("__name__", None)
             kept = labels_of(labels)
+            if place < 0 or not all(isinstance(value, str) for value in labels.values()):
+                raise ValueError(f"labels {each['metric']}")  # noqa: TRY301  told as the library's own are
             points = found[queries[place]]
             for at_s, value in (each["value"],) if grid.count == 1 else each["values"]:
                 at_ms = grid.start_ms if grid.count == 1 else round(float(at_s) * 1000)
                 points.setdefault(at_ms, []).append(Sample(kept, float(value)))
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         words = "a series is a histogram or has no value" if isinstance(error, KeyError) else f"malformed: {error}"
         raise Refused(Unknown.BAD_RESPONSE, words, shared=False) from error
     return {query: {at: tuple(samples) for at, samples in points.items()} for query, points in found.items()}

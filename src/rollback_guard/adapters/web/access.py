@@ -18,6 +18,7 @@ from rollback_guard.adapters.web.limiter import Failures
 from rollback_guard.adapters.web.refusal import Refusal
 from rollback_guard.adapters.web.tokens import Scope, Token, TokenFile
 from rollback_guard.ports import Telemetry
+from rollback_guard.wire.signature import HEADER, ReplayCache, SignatureError, verify
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class Access:
     def __init__(self, tokens: TokenFile | None, telemetry: Telemetry) -> None:
         self._tokens = tokens
         self._telemetry = telemetry
+        self._replays = ReplayCache()
         self._failures = Failures(tokens.clock) if tokens is not None else None
         if tokens is None:
             log.warning("writes_open_to_loopback", advice="[server] token_file names who may change what")
@@ -56,6 +58,27 @@ class Access:
         if not found.grants(need):
             raise self._short(found, need)
         return found.name
+
+    def is_signed(self, connection: Connection, need: Scope) -> bool:
+        """Say whether a caller proves by a signature instead of a token who they are; only senders of alerts may."""
+        headers = Headers(scope=connection)
+        if need is not Scope.ALERT or HEADER not in headers or "authorization" in headers:
+            return False
+        return self._tokens is not None and bool(self._tokens.keys().signers)
+
+    def verify(self, connection: Connection, body: bytes) -> str:
+        """Return the name of whoever signed a body.
+
+        Raises:
+            Refusal: The signature does not hold, is too old or was here before.
+        """
+        assert self._tokens is not None  # noqa: S101  only then something counts as signed
+        signers = {each.secret.encode(): each.name for each in self._tokens.keys().signers}
+        given = Headers(scope=connection).get(HEADER)
+        try:
+            return signers[verify(given, body, tuple(signers), self._tokens.clock.now(), seen=self._replays)]
+        except SignatureError as error:
+            raise self._unknown(connection, "signature", str(error)) from None
 
     def _local(self, connection: Connection) -> str:
         if is_local(connection):
@@ -98,9 +121,10 @@ def _presented(headers: Mapping[str, str]) -> bytes | None:
 def is_loopback(address: Any) -> bool:
     """Say whether a host and port are of this machine itself."""
     try:
-        return ipaddress.ip_address(address[0]).is_loopback
+        parsed = ipaddress.ip_address(address[0])
     except (TypeError, ValueError):
         return False
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
 def is_local(connection: Connection) -> bool:

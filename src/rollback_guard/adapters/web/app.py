@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -9,27 +11,37 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rollback_guard.adapters.web.gate import Gate, json_response, security_headers
+from rollback_guard.adapters.web.access import Access
+from rollback_guard.adapters.web.control import Control
+from rollback_guard.adapters.web.gate import Gate, security_headers
 from rollback_guard.adapters.web.handlers import Handlers
-from rollback_guard.adapters.web.openapi import document
 from rollback_guard.adapters.web.page import STYLE_HASH
+from rollback_guard.adapters.web.refusal import json_response
 from rollback_guard.adapters.web.routes import Endpoint, endpoints
+from rollback_guard.adapters.web.tokens import TokenFile
 from rollback_guard.adapters.web.views import ErrorView, View
 
 OPENAPI = "/api/v1/openapi.json"
 
 
-def create_app(view: View) -> Starlette:
-    """Return the application over what the daemon lets it see."""
-    routes = _with_document(endpoints(Handlers(view)))
+def create_app(view: View, *, tokens: TokenFile | None = None) -> Starlette:
+    """Return the application over what the daemon lets it see.
+
+    Args:
+        view: The daemon, as far as the web may see and ask it.
+        tokens: Who may change something; without it only callers on this machine may.
+    """
+    control = Control(view, Access(tokens, view.telemetry))
+    routes = _with_document(endpoints(Handlers(view), control))
+    handlers = [(each, control.guarded(each)) for each in routes]
     app = Starlette(
-        routes=[Route(_pattern(each.path), each.handler, methods=[each.method]) for each in routes],
+        routes=[Route(_pattern(each.path), handler, methods=[each.method]) for each, handler in handlers],
         middleware=[
             Middleware(
                 Gate,
                 telemetry=view.telemetry,
                 headers=security_headers(STYLE_HASH),
-                routes={each.handler: each.path for each in routes},
+                routes={handler: each.path for each, handler in handlers},
             )
         ],
         exception_handlers={HTTPException: _refused},
@@ -48,10 +60,11 @@ def _with_document(described: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
 
     async def openapi(request: Request) -> Response:
         """Answer with this document."""
-        return json_response(text)
+        from rollback_guard.adapters.web.openapi import document  # hardly anybody asks, and nobody twice
+
+        return await asyncio.to_thread(lambda: json_response(document(routes)))
 
     routes = (*described, Endpoint(path=OPENAPI, handler=openapi, answers={200: dict}))
-    text = document(routes)
     return routes
 
 

@@ -9,14 +9,16 @@ waiting the longest gives way to the new one; where all are being answered, the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from rollback_guard.adapters.web.tls import Door, Identity
 from rollback_guard.ports import Clock
 
 
@@ -37,13 +39,41 @@ class Bounds:
     keep_alive: int = 5
 
 
+class Turn(Protocol):
+    """A connection, as far as it has to come to an end; also one that is still in its handshake."""
+
+    transport: asyncio.Transport
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether it is the server's turn."""
+        ...
+
+    @property
+    def held(self) -> timedelta:
+        """How long this turn has lasted."""
+        ...
+
+    def end_if_overdue(self) -> None:
+        """Cut the connection off if its turn has lasted too long."""
+        ...
+
+
 class BoundedConfig(uvicorn.Config):
     """uvicorn's configuration, with the bounds that it does not know."""
 
-    def __init__(self, app: Any, *, bounds: Bounds, clock: Clock, headers: list[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        bounds: Bounds,
+        clock: Clock,
+        headers: list[tuple[str, str]],
+        identity: Identity | None = None,
+    ) -> None:
         super().__init__(
             app,
-            http=BoundedProtocol,
+            http=BoundedProtocol if identity is None else _door(identity),  # type: ignore[arg-type]  # it only calls it
             ws="none",
             lifespan="off",
             log_config=None,
@@ -59,6 +89,15 @@ class BoundedConfig(uvicorn.Config):
         self.clock = clock
         self.bad_request_headers = headers
 
+    def make_room(self, newcomer: Turn, connections: set[Any]) -> None:
+        """Where there are too many connections, cut off the one that has kept the server waiting the longest."""
+        if len(connections) <= self.bounds.connections:
+            return
+        waiting = [each for each in connections if each is not newcomer and not each.is_answering]
+        oldest = max(waiting, key=lambda each: each.held, default=newcomer)
+        connections.discard(oldest)
+        oldest.transport.abort()
+
 
 class BoundedProtocol(H11Protocol):
     """An HTTP connection whose turns come to an end."""
@@ -70,8 +109,11 @@ class BoundedProtocol(H11Protocol):
         """Begin, and make room where there is none."""
         super().connection_made(transport)
         self._turn_began = self.config.clock.elapsed()
-        if len(self.connections) > self.config.bounds.connections:
-            self._make_room()
+        self.config.make_room(self, self.connections)
+
+    def began(self, at: timedelta) -> None:
+        """Count the handshake before it as part of the first turn."""
+        self._turn_began = at
 
     def on_response_complete(self) -> None:
         """Begin the next turn."""
@@ -106,12 +148,11 @@ class BoundedProtocol(H11Protocol):
         if self.held > (bounds.answer if self.is_answering else bounds.request):
             self.transport.abort()
 
-    def _make_room(self) -> None:
-        waiting = [
-            each
-            for each in self.connections
-            if isinstance(each, BoundedProtocol) and each is not self and not each.is_answering
-        ]
-        oldest = max(waiting, key=lambda each: each.held, default=self)
-        self.connections.discard(oldest)
-        oldest.transport.abort()
+
+def _door(identity: Identity) -> Callable[..., Door]:
+    """Return what uvicorn makes a connection with where TLS is negotiated before HTTP is spoken."""
+
+    def make(config: BoundedConfig, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> Door:
+        return Door(config, identity, server_state, lambda: BoundedProtocol(config, server_state, app_state, _loop))
+
+    return make

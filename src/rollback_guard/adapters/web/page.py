@@ -17,7 +17,7 @@ from rollback_guard.core import wording
 from rollback_guard.core.snapshot import Snapshot
 
 ROWS = 200
-"""Rules shown; the worst come first, and the API has the rest."""
+"""Rules and guards shown; the worst come first, and the API has the rest."""
 
 TEMPLATES = files("rollback_guard.adapters.web") / "templates"
 
@@ -34,7 +34,7 @@ def draw(snapshot: Snapshot) -> str:
         snapshot=snapshot,
         status=status(snapshot),
         rules=worst_first(snapshot.rules)[:ROWS],
-        guards=troubled_first(snapshot.guards),
+        guards=troubled_first(snapshot.guards)[:ROWS],
         is_open=is_open,
         since=lambda at: wording.span(snapshot.at - at),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import QueryParams
 
-from rollback_guard.adapters.web.gate import Refusal
+from rollback_guard.adapters.web.refusal import Refusal
 
 MOST = 10_000
 

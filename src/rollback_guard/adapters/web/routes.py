@@ -10,7 +10,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from rollback_guard.adapters.web.control import ALERTS_BYTES, BODY_BYTES, Control
 from rollback_guard.adapters.web.handlers import Handlers
+from rollback_guard.adapters.web.replies import AlertsView, DoneView, RefusedView
+from rollback_guard.adapters.web.tokens import Scope
 from rollback_guard.adapters.web.views import (
     DecisionsView,
     ErrorView,
@@ -35,6 +38,9 @@ class Endpoint:
     Attributes:
         answers: By status the class of the JSON answer, or the media type of another one.
         listed: Whether it takes the parameters of a list.
+        needs: What a caller must be allowed to; ``None`` for what changes nothing.
+        takes: Name of the body, as `bodies.MODELS` has it.
+        most: Bytes that the body may have.
     """
 
     path: str
@@ -42,14 +48,34 @@ class Endpoint:
     answers: dict[int, Any]
     method: HTTPMethod = HTTPMethod.GET
     listed: bool = False
+    needs: Scope | None = None
+    takes: str | None = None
+    most: int = BODY_BYTES
 
-    @property
-    def summary(self) -> str:
-        """The first line of what the handler says of itself."""
-        return (self.handler.__doc__ or "").partition("\n")[0]
+    def __post_init__(self) -> None:
+        if (self.needs is None) != (self.method is HTTPMethod.GET):
+            raise ValueError(f"{self.method} {self.path}: what changes something needs a scope, and nothing else does")
 
 
-def endpoints(handle: Handlers) -> tuple[Endpoint, ...]:
+REFUSED: dict[int, Any] = {
+    401: ErrorView,
+    403: ErrorView,
+    413: ErrorView,
+    415: ErrorView,
+    429: ErrorView,
+}
+"""What may be answered where something is changed, whatever it is."""
+
+NOT_DONE: dict[int, Any] = {
+    400: ErrorView | RefusedView,
+    404: RefusedView,
+    409: RefusedView,
+    429: ErrorView | RefusedView,
+    503: ErrorView,
+}
+
+
+def endpoints(handle: Handlers, control: Control) -> tuple[Endpoint, ...]:
     """Return all routes but that of the document that describes them."""
     return (
         Endpoint(path="/", handler=handle.overview, answers={200: HTML}),
@@ -60,7 +86,8 @@ def endpoints(handle: Handlers) -> tuple[Endpoint, ...]:
             path="/-/reload",
             handler=handle.reload,
             method=HTTPMethod.POST,
-            answers={200: ReloadView, 400: ReloadView, 403: ErrorView, 415: ErrorView},
+            answers={200: ReloadView, 400: ReloadView, **REFUSED},
+            needs=Scope.ADMIN,
         ),
         Endpoint(path="/api/v1/status", handler=handle.status, answers={200: StatusView}),
         _list("/api/v1/rules", handle.rules, RulesView),
@@ -68,6 +95,42 @@ def endpoints(handle: Handlers) -> tuple[Endpoint, ...]:
         _list("/api/v1/incidents", handle.incidents, IncidentsView),
         Endpoint(path="/api/v1/incidents/{id}", handler=handle.incident, answers={200: IncidentView, 404: ErrorView}),
         _list("/api/v1/decisions", handle.decisions, DecisionsView),
+        *_changes(control),
+    )
+
+
+def _changes(control: Control) -> tuple[Endpoint, ...]:
+    return (
+        _change("/api/v1/pause", "pause", Scope.OPERATE, control),
+        _change("/api/v1/resume", "resume", Scope.OPERATE, control),
+        _change("/api/v1/veto", "veto", Scope.OPERATE, control),
+        _change("/api/v1/extend", "extend", Scope.OPERATE, control),
+        _change("/api/v1/approve", "approve", Scope.OPERATE, control),
+        _change("/api/v1/ack", "acknowledge", Scope.OPERATE, control),
+        _change("/api/v1/trigger", "trigger", Scope.ACT, control),
+        _change("/api/v1/undo", "undo", Scope.ACT, control),
+        _change("/api/v1/rollouts", "start_rollout", Scope.OPERATE, control),
+        _change("/api/v1/rollouts/finish", "finish_rollout", Scope.OPERATE, control),
+        Endpoint(
+            path="/api/v1/alerts",
+            handler=control.alerts,
+            method=HTTPMethod.POST,
+            answers={200: AlertsView, **REFUSED, **NOT_DONE},
+            needs=Scope.ALERT,
+            takes="alerts",
+            most=ALERTS_BYTES,
+        ),
+    )
+
+
+def _change(path: str, takes: str, needs: Scope, control: Control) -> Endpoint:
+    return Endpoint(
+        path=path,
+        handler=control.change(takes),
+        method=HTTPMethod.POST,
+        answers={200: DoneView, **REFUSED, **NOT_DONE},
+        needs=needs,
+        takes=takes,
     )
 
 

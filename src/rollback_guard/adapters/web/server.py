@@ -11,9 +11,10 @@ from datetime import timedelta
 import uvicorn
 from starlette.types import ASGIApp
 
-from rollback_guard.adapters.web.connection import BoundedConfig, BoundedProtocol, Bounds
-from rollback_guard.adapters.web.gate import security_headers
+from rollback_guard.adapters.web.connection import BoundedConfig, Bounds, Turn
+from rollback_guard.adapters.web.gate import HSTS, security_headers
 from rollback_guard.adapters.web.page import STYLE_HASH
+from rollback_guard.adapters.web.tls import Certificate, Identity, reason_of
 from rollback_guard.ports import Clock, GuardError
 
 BACKLOG = 512
@@ -23,23 +24,41 @@ SWEEPS = 10
 
 
 class ListenError(GuardError):
-    """The address cannot be listened on."""
+    """The address cannot be listened on, or not with this certificate."""
 
 
 class Server:
-    """An HTTP server that leaves signals alone and whose clients cannot hold it up.
+    """An HTTP server that leaves signals alone and whose clients cannot hold it up; with a certificate it speaks TLS.
 
     Attributes:
         port: The port that it listens on, also where 0 was asked for.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, clock: Clock, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        clock: Clock,
+        bounds: Bounds | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """Prepare it.
+
+        Raises:
+            ListenError: The certificate cannot be used.
+        """
         self.port = port
         self._host = host
         self._clock = clock
         self._bounds = bounds or Bounds()
         headers = list(security_headers(STYLE_HASH).items())
-        self._uvicorn = _Uvicorn(BoundedConfig(app, bounds=self._bounds, clock=clock, headers=headers))
+        identity = _identity(certificate) if certificate is not None else None
+        if identity is not None:
+            headers.append(("strict-transport-security", HSTS))
+        config = BoundedConfig(app, bounds=self._bounds, clock=clock, headers=headers, identity=identity)
+        self._uvicorn = _Uvicorn(config)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -93,8 +112,18 @@ class Server:
             for each in self._connections():
                 each.end_if_overdue()
 
-    def _connections(self) -> list[BoundedProtocol]:
-        return [each for each in self._uvicorn.server_state.connections if isinstance(each, BoundedProtocol)]
+    def _connections(self) -> list[Turn]:
+        return list(self._uvicorn.server_state.connections)  # type: ignore[arg-type]  # there are no others but ours
+
+
+def _identity(certificate: Certificate) -> Identity:
+    try:
+        return Identity(certificate)
+    except OSError as error:
+        raise ListenError(
+            f"cannot use the certificate {certificate.cert_file} with the key {certificate.key_file}: "
+            f"{reason_of(error)}; [server] cert_file and key_file name them"
+        ) from error
 
 
 def _bound(family: int, address: tuple[str, int]) -> socket.socket:

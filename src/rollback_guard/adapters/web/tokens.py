@@ -158,9 +158,7 @@ def parse(content: bytes) -> Keys:
     )
     if len({each.digest for each in tokens}) < len(tokens):
         raise TokenFileError("it holds the same token twice")
-    return Keys(
-        tokens=tokens, signers=tuple(Signer(name=each.name, secret=each.secret) for each in document.signature)
-    )
+    return Keys(tokens=tokens, signers=tuple(Signer(name=each.name, secret=each.secret) for each in document.signature))
 
 
 def _remember(document: Document) -> None:

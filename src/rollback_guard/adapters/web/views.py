@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
 from rollback_guard.core.model import Mode, Phase, Verdict
 from rollback_guard.core.observation import Family
 from rollback_guard.core.operations import Operation, Refused
-from rollback_guard.core.records import Decided, Record
-from rollback_guard.core.snapshot import GroupView, GuardView, ReloadView, RuleView, Snapshot
+from rollback_guard.core.records import Decided, Record, Window
+from rollback_guard.core.snapshot import (
+    GroupView,
+    GuardView,
+    JournalView,
+    OutboxView,
+    PauseView,
+    ReloadView,
+    Remark,
+    RuleView,
+    Snapshot,
+)
 from rollback_guard.core.state import Incident, IncidentPhase
 from rollback_guard.core.story import Line
 from rollback_guard.ports import Telemetry
@@ -51,7 +61,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
-    """The whole instance at a glance."""
+    """The whole instance at a glance: members of the snapshot, and counts of what is too long for a glance."""
 
     at: datetime
     condition: Condition
@@ -70,11 +80,24 @@ class StatusView:
     rules_blind: int
     guards: int
     guards_blind: int
+    guards_waiting: int
+    guards_paused: int
     incidents_open: int
     intents_open: tuple[str, ...]
     journal_failed_since: datetime | None
     clock_steps: int
     groups: tuple[GroupView, ...]
+    paused: PauseView | None
+    maintenance: tuple[Window, ...]
+    fleet_actions_left: int | None
+    heartbeat_at: datetime | None
+    journal: JournalView | None
+    outbox: tuple[OutboxView, ...]
+    remarks: tuple[Remark, ...]
+
+
+SHARED = {each.name for each in fields(StatusView)} & {each.name for each in fields(Snapshot)} - {"rules", "guards"}
+"""Members that a glance takes over from the snapshot as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +138,15 @@ class IncidentView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuardStoryView:
+    """One guard: what is the case, and why it did or did not act, in words; incidents only by their names."""
+
+    at: datetime
+    guard: GuardView
+    story: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionsView:
     """Decisions, newest first."""
 
@@ -143,16 +175,8 @@ def status(snapshot: Snapshot) -> StatusView:
     """Return the instance at a glance."""
     rules = [rule for rule in snapshot.rules if not rule.shadow]
     return StatusView(
-        at=snapshot.at,
+        **{name: getattr(snapshot, name) for name in SHARED},
         condition=condition(snapshot),
-        name=snapshot.name,
-        version=snapshot.version,
-        mode=snapshot.mode,
-        digest=snapshot.digest,
-        started_at=snapshot.started_at,
-        ready=snapshot.ready,
-        reload=snapshot.reload,
-        storm=snapshot.storm,
         rules=len(snapshot.rules),
         rules_firing=sum(rule.phase is Phase.FIRING for rule in rules),
         rules_pending=sum(rule.phase is Phase.PENDING for rule in rules),
@@ -160,11 +184,9 @@ def status(snapshot: Snapshot) -> StatusView:
         rules_blind=sum(is_blind(rule) for rule in rules),
         guards=len(snapshot.guards),
         guards_blind=sum(guard.blind_since is not None for guard in snapshot.guards),
+        guards_waiting=sum(guard.waiting is not None for guard in snapshot.guards),
+        guards_paused=sum(guard.paused is not None for guard in snapshot.guards),
         incidents_open=sum(is_open(incident) for incident in snapshot.incidents),
-        intents_open=snapshot.intents_open,
-        journal_failed_since=snapshot.journal_failed_since,
-        clock_steps=snapshot.clock_steps,
-        groups=snapshot.groups,
     )
 
 
@@ -207,5 +229,14 @@ def _badness(rule: RuleView) -> tuple[bool, bool, bool, bool, bool, str]:
 
 
 def troubled_first(guards: Iterable[GuardView]) -> list[GuardView]:
-    """Return guards with an incident first, then blind ones."""
-    return sorted(guards, key=lambda guard: (guard.incident is None, guard.blind_since is None, guard.name))
+    """Return guards in the order in which a person has to look at them: one that waits for people comes first."""
+    return sorted(
+        guards,
+        key=lambda guard: (
+            guard.waiting is None,
+            guard.incident is None,
+            guard.blind_since is None,
+            not guard.remarks,
+            guard.name,
+        ),
+    )

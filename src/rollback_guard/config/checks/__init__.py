@@ -8,14 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from rollback_guard.config.checks import (
+    addresses,
+    channels,
     credentials,
     datasources,
     duplicates,
+    maintenance,
     playbooks,
     probes,
     records,
     selectors,
+    server,
     severities,
+    signals,
+    steps,
+    undos,
     verification,
 )
 from rollback_guard.config.inventory import Inventory
@@ -24,11 +31,18 @@ from rollback_guard.config.problems import Problem
 CHECKS: tuple[Callable[[Inventory], Iterable[Problem]], ...] = (
     duplicates.check,
     selectors.check,
+    signals.check,
     severities.check,
     playbooks.check,
+    steps.check,
     verification.check,
+    undos.check,
+    channels.check,
+    addresses.check,
     datasources.check,
     probes.check,
+    maintenance.check,
+    server.check,
     credentials.check,
     records.check,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rollback_guard.config.inventory import Inventory, Spot
+from rollback_guard.config.found import Spot
+from rollback_guard.config.inventory import Inventory
 from rollback_guard.config.problems import Problem, quoted
 
 
@@ -19,6 +20,13 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     yield from _twice("duplicate-name", "probe", probes, "Rename one of them.", "probe")
     guards = [((it.guard.guard,), it.spot) for it in inventory.guards]
     yield from _twice("duplicate-name", "guard", guards, "Rename one of them.", "guard")
+    if inventory.settings:
+        document, origin = inventory.settings.document, inventory.settings.origin
+        windows = [
+            ((window.name,), Spot(document=document, path=origin(("maintenance", number))))
+            for number, window in enumerate(inventory.settings.model.maintenance)
+        ]
+        yield from _twice("duplicate-name", "maintenance window", windows, "Rename one of them.", "name")
     yield from _clashes(inventory)
 
 
@@ -42,13 +50,14 @@ def _where(first: Spot, second: Spot) -> str:
 def _clashes(inventory: Inventory) -> Iterator[Problem]:
     """Find ids that meet although the names differ: group `a/b` with rule `c`, and group `a` with rule `b/c`."""
     owners: dict[str, tuple[str, Spot]] = {}
-    for rule in inventory.rules:
+    for rule in (*inventory.rules, *inventory.signals):
         group, spot = owners.setdefault(rule.id, (rule.group, rule.spot))
         if group != rule.group:
             message = f"the id {quoted(rule.id)} is there twice; {_where(spot, rule.spot)}"
             yield rule.spot.problem("duplicate-rule", message, hint="Rename one of the groups.")
-    probe_groups = {probe.group for probe in inventory.probes}
+    taken = {probe.group: "a probe" for probe in inventory.probes}
+    taken |= {signal.group: "a guard's signals" for signal in inventory.signals}
     for found in inventory.groups:
-        if found.id in probe_groups:
-            message = f"the group {quoted(found.id)} has the id of a probe"
+        if found.id in taken:
+            message = f"the group {quoted(found.id)} has the id of {taken[found.id]}"
             yield found.spot.problem("duplicate-group", message, "name", hint="Rename the group.")

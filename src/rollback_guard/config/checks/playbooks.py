@@ -12,9 +12,11 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     """Yield unknown actions, and actions that nothing uses; without a guard.toml there is nothing to compare with."""
     if inventory.actions is None:
         return
-    used: set[str] = set()
+    used: set[str] = set(inventory.undos.values())
     for found in inventory.guards:
         for number, step in enumerate(found.guard.playbook):
+            if step.action is None:
+                continue
             used.add(step.action)
             if step.action not in inventory.actions:
                 message = f"the playbook names the unknown action {quoted(step.action)}"

@@ -18,7 +18,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
             yield found.spot.problem(
                 "recording-rules", f"{rules} left to Prometheus", *at, hint=hint, level=Level.NOTICE
             )
-    if inventory.complete and inventory.files and not inventory.rules:
+    if inventory.complete and inventory.files and not inventory.rules and not inventory.signals:
         document = inventory.files[0].document
         hint = "Add an alerting rule or a probe."
         message = "there is no alerting rule and no probe in these files"

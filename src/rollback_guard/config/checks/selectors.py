@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rollback_guard.config.inventory import FoundGuard, Inventory
+from rollback_guard.config.found import FoundGuard
+from rollback_guard.config.inventory import Inventory
 from rollback_guard.config.problems import Level, Problem, did_you_mean, quoted
 
 _PATTERN = re.compile(r"[*|^$+?~\\()\[\]]|\.\*")
@@ -22,9 +23,9 @@ def check(inventory: Inventory) -> Iterator[Problem]:
         if not found.guard.select:
             hint = "Name at least one label, such as `service`; a guard of everything would roll back for everything."
             yield found.spot.problem("empty-selector", "the selector is empty", "select", hint=hint, value=False)
-        elif not templated and not found.listens and inventory.complete:
+        elif not templated and not found.listens and not found.signals and inventory.complete:
             yield _nothing(inventory, found)
-        elif found.listens and not any(rule.may_act for rule in found.listens) and inventory.complete:
+        elif found.listens and not found.causes and inventory.complete:
             message = f"the guard {quoted(found.guard.guard)} can never act: it selects no critical rule"
             hint = "Give a rule that should cause its playbook the label `severity: critical`."
             yield found.spot.problem(

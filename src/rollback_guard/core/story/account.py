@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -11,6 +11,8 @@ from rollback_guard.core.model import Verdict
 from rollback_guard.core.records import (
     Awaited,
     Decided,
+    Decision,
+    IncidentEnded,
     IncidentJoined,
     IncidentOpened,
     Intended,
@@ -162,9 +164,10 @@ class Account:
         """Say whether a decision of it gave this reason."""
         return any(isinstance(each, Decided) and each.reason is reason for each in self.records)
 
-    def decisions(self) -> Iterator[Decided]:
-        """What was concluded."""
-        return (each for each in self.records if isinstance(each, Decided))
+    def held_at_last(self) -> Reason | None:
+        """Return why the guard does not act, where that is the last thing it concluded about its steps."""
+        last = next((each for each in reversed(self.own) if isinstance(each, Decided | Intended | IncidentEnded)), None)
+        return last.reason if isinstance(last, Decided) and last.decision is Decision.HOLD else None
 
 
 def _incident_of(record: Record | None) -> str:

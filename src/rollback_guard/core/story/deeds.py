@@ -87,9 +87,13 @@ def _opened(record: IncidentOpened, account: Account) -> Iterator[Said]:
         yield Said(record.at, f"{opening}: the breach had lasted for {held}.")
 
 
+ORDERED = frozenset({Reason.APPROVED, Reason.TRIGGERED})
+"""Reasons whose details are the order itself, which is told already."""
+
+
 def _decided(record: Decided) -> Said:
     notes = tuple(wording.seen(evidence) for evidence in record.evidence)
-    if record.detail:
+    if record.detail and record.reason not in ORDERED:
         notes = (*notes, record.detail)
     return Said(record.at, f"{conclusion(record)}.", notes)
 
@@ -100,6 +104,8 @@ def conclusion(record: Decided) -> str:
     match record.decision:
         case Decision.NONE:
             return f"Nothing to do: {why}"
+        case Decision.HOLD if record.reason in {Reason.AWAITING_VETO, Reason.AWAITING_APPROVAL}:
+            return f"Waits with {wording.step(record.step, record.action)}: {why}"
         case Decision.HOLD:
             return f"Did not act: {why}"
         case Decision.ACT:
@@ -131,9 +137,10 @@ def _skipped(record: Intended, account: Account) -> Iterator[Said]:
 
 
 def _intended(record: Intended, account: Account) -> Said:
-    asked = f", as {record.by} asked" if record.by else ""
-    said = (f"Why: {record.why}",) if record.why else ()
+    ordered = record.undoes or account.asked_for(record)
+    asked = "" if not record.by else f", as {record.by} asked" if ordered else f", with the approval of {record.by}"
     if record.undoes:
+        said = (f"Why: {record.why}",) if record.why else ()
         undone = account.intent(record.undoes)
         step = wording.step(record.step, undone.action if undone else None)
         begun = f"Began to take back {step}, by {record.action}{asked}."
@@ -142,10 +149,10 @@ def _intended(record: Intended, account: Account) -> Said:
     spans = f"for {wording.span(record.stable_for)}, within {wording.span(record.within)}"
     if record.notify:
         unless = f"The next step follows unless {subject} {spans}."
-        return Said(record.at, f"Told {', '.join(record.notify)} (step {record.step + 1}){asked}.", (*said, unless))
+        return Said(record.at, f"Told {', '.join(record.notify)} (step {record.step + 1}){asked}.", (unless,))
     helped = f"It has helped if {subject} {spans} after it is done."
     begun = f"Began {wording.step(record.step, record.action)}{asked}."
-    return Said(record.at, begun, (*said, f"Goal: {record.goal}", helped))
+    return Said(record.at, begun, (f"Goal: {record.goal}", helped))
 
 
 def _concluded(record: Concluded, account: Account) -> Iterator[Said]:

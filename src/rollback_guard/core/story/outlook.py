@@ -8,7 +8,7 @@ from typing import assert_never
 
 from rollback_guard.core import wording
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.records import Decision
+from rollback_guard.core.records import Reason
 from rollback_guard.core.state import Incident, IncidentPhase, State, Waiting
 from rollback_guard.core.story.account import Account, Said
 
@@ -25,12 +25,17 @@ def outlook(account: Account) -> Iterator[Said]:
             yield Said(at, f"{intent.action} is under way, or how it ended is not known yet.")
 
 
+ON_ITS_WAY = frozenset({Reason.AWAITING_VETO, Reason.AWAITING_APPROVAL, Reason.IN_PROGRESS})
+"""Reasons of a hold that other words say better: what is waited for, what is under way."""
+
+
 def _of_steps(incident: Incident, account: Account, at: datetime) -> Iterator[Said]:
+    held = account.held_at_last()
     match incident.phase:
+        case IncidentPhase.HOLDING | IncidentPhase.WAITING | IncidentPhase.VERIFYING if held and held not in ON_ITS_WAY:
+            yield Said(at, f"Not over yet: the guard still does not act, because {wording.why(held)}.")
         case IncidentPhase.HOLDING:
-            held = next((each for each in reversed(tuple(account.decisions())) if each.decision is Decision.HOLD), None)
-            if held is not None:
-                yield Said(at, f"Not over yet: the guard still does not act, because {wording.why(held.reason)}.")
+            yield Said(at, "Not over yet.")
         case IncidentPhase.WAITING:
             if incident.waiting is not None:
                 yield _waiting(incident.guard, incident.waiting, at)
@@ -53,7 +58,8 @@ def _waiting(guard: str, waiting: Waiting, at: datetime) -> Said:
         return Said(at, f"Not over yet: {waiting.approved_by} approved {step}, which is about to begin.")
     until = wording.moment(waiting.until, at)
     what = wording.awaited(waiting.what, waiting.otherwise)
-    return Said(at, f"Not over yet: {step}, waits until {until}: {what}.", wording.ways(guard))
+    notes = tuple(f"`{command}` {effect}." for command, effect in wording.ways(guard))
+    return Said(at, f"Not over yet: {step}, waits until {until}: {what}.", notes)
 
 
 def _time_of(record: object) -> datetime:

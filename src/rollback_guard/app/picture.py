@@ -1,0 +1,102 @@
+"""Take the picture that metrics, API and status page show: of one instant, and at most a second old."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from rollback_guard import __version__
+from rollback_guard.adapters.journal.sqlite import SqliteJournal
+from rollback_guard.core.records import (
+    Decided,
+    Decision,
+    Evaluated,
+    IncidentCleared,
+    IncidentEnded,
+    IncidentOpened,
+    Record,
+)
+from rollback_guard.core.snapshot import JournalView, OutboxView, ReloadView, Running, Snapshot, build
+from rollback_guard.core.state import State
+from rollback_guard.engine.loop import Loop
+from rollback_guard.ports import Clock
+
+LIVES = timedelta(seconds=1)
+"""A snapshot of ten thousand rules takes a moment to build; many may look at the same one."""
+
+LEAD = timedelta(seconds=1)
+"""How much before its first breach and after its end an incident's story reaches."""
+
+
+class Gallery:
+    """Show the daemon to those who look.
+
+    Attributes:
+        reload: How the last attempt to load the configuration went.
+        outbox: What waits to be delivered, as of the last look.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started_at = clock.now()
+        self._seen: tuple[State, ReloadView, timedelta, Snapshot] | None = None
+        self.reload = ReloadView(at=self._started_at, successful=True, succeeded_at=self._started_at)
+        self.outbox: tuple[OutboxView, ...] = ()
+        self.journal: SqliteJournal
+        self.loop: Loop
+
+    def snapshot(self) -> Snapshot:
+        """Return the present picture."""
+        loop, now = self.loop, self._clock.elapsed()
+        if self._seen is not None:
+            state, reload, at, seen = self._seen
+            if state is loop.state and reload is self.reload and now - at < LIVES:
+                return seen
+        running = Running(
+            version=__version__,
+            started_at=self._started_at,
+            reload=self.reload,
+            judgements=dict(loop.judgements),
+            pulses=dict(loop.pulses),
+            decisions=tuple(loop.decisions),
+            journal_failed_since=loop.journal_failed_since,
+            clock_steps=loop.clock_steps,
+            heartbeat_at=loop.heartbeat_at,
+            journal=self._journal(),
+            outbox=self.outbox,
+        )
+        picture = build(loop.policy, loop.state, running, now=self._clock.now())
+        self._seen = (loop.state, self.reload, now, picture)
+        return picture
+
+    def _journal(self) -> JournalView:
+        head = self.journal.head
+        return JournalView(
+            head_seq=head.seq,
+            head_hash=head.hash,
+            size_bytes=self.journal.size_bytes,
+            checkpointed_at=self.loop.checkpointed_at,
+        )
+
+    def show_outbox(self, outbox: Sequence[OutboxView]) -> None:
+        """Take over what waits to be delivered."""
+        self.outbox = tuple(outbox)
+
+    async def records(self, incident: str) -> Sequence[Record]:
+        """Return an incident's records, and what was evaluated from before its first breach to its end."""
+        own = await self.journal.read(incident=incident)
+        if not own:
+            return own
+        opened = next((each.breached_at for each in own if isinstance(each, IncidentOpened)), self._started_at)
+        ended = next((_time_of(each) for each in own if _closes(each)), self._clock.now())
+        around = await self.journal.around(opened - LEAD, ended + LEAD)
+        return sorted([*own, *(each for each in around if not isinstance(each, Decided))], key=_time_of)
+
+
+def _closes(record: Record) -> bool:
+    recovered = isinstance(record, IncidentEnded) and record.decision is Decision.RECOVERED
+    return recovered or isinstance(record, IncidentCleared)
+
+
+def _time_of(record: Record) -> datetime:
+    return record.slot if isinstance(record, Evaluated) else record.at
