@@ -14,7 +14,7 @@ from rollback_guard.core.fold import fold_all
 from rollback_guard.core.model import Group, Guard, Limits, Policy, Rule, Severity, Step, Verify, labels_of
 from rollback_guard.core.observation import Answer, Failure, Observation, Reading, Sample, Unknown
 from rollback_guard.core.operations import Refused
-from rollback_guard.core.records import Concluded, Decided
+from rollback_guard.core.records import Concluded, Decided, Decision, Intended, Reason
 from rollback_guard.core.state import State
 
 MINUTE = timedelta(minutes=1)
@@ -110,6 +110,67 @@ def reading(group, at, observations):
     return Reading(group=group.id, slot=at, observations=observations)
 
 
+def a_film(*rules, guards=None, groups=None, **changes):
+    """Return a film of one guard over all rules, unless it is told otherwise."""
+    rules = rules or (a_rule(),)
+    groups = groups or [a_group(*rules)]
+    guards = guards or [a_guard(rules=[rule.id for group in groups for rule in group.rules])]
+    return Film(a_policy(groups, guards, **changes))
+
+
+def play(film, script, *, first=0, rule="g/r"):
+    """Show one rule's letters, slot by slot."""
+    for number, letter in enumerate(script):
+        film.show(slot(first + number), {rule: seen(letter)}, group=rule.split("/")[0])
+    return film
+
+
+BELONG_TOGETHER = {
+    Decision.NONE: {Reason.HEALTHY},
+    Decision.HOLD: {
+        Reason.NOT_CRITICAL,
+        Reason.SHADOW,
+        Reason.NOT_ARMED,
+        Reason.ALREADY_BAD,
+        Reason.PAUSED,
+        Reason.MAINTENANCE,
+        Reason.WARMING_UP,
+        Reason.STORM,
+        Reason.FLAPPING,
+        Reason.COOLDOWN,
+        Reason.LIMIT_REACHED,
+        Reason.DRY_RUN,
+        Reason.IN_PROGRESS,
+        Reason.BLIND,
+        Reason.AWAITING_VETO,
+        Reason.AWAITING_APPROVAL,
+    },
+    Decision.ACT: {
+        Reason.BREACH,
+        Reason.BLIND,
+        Reason.APPROVED,
+        Reason.TRIGGERED,
+        Reason.NOT_RECOVERED,
+        Reason.ACTION_FAILED,
+        Reason.NOT_APPROVED,
+    },
+    Decision.RECOVERED: {Reason.VERIFIED, Reason.BY_ITSELF},
+    Decision.HAND_OVER: {
+        Reason.PLAYBOOK_EXHAUSTED,
+        Reason.CANNOT_TELL,
+        Reason.OUTCOME_UNKNOWN,
+        Reason.VETOED,
+        Reason.NOT_APPROVED,
+        Reason.GUARD_REMOVED,
+        Reason.RULES_REMOVED,
+        Reason.STORM,
+        Reason.LIMIT_REACHED,
+        Reason.DRY_RUN,
+    },
+}
+"""Which reasons a decision may have."""
+
+
 class Film:
     """Show slot after slot to one policy, and keep all records."""
 
@@ -133,19 +194,29 @@ class Film:
         self.policy = policy
         return self.take(core.configure(policy, self.state, now=at))
 
+    def restart(self, *, at):
+        """Begin again with what the records say."""
+        self.state = fold_all(State(), self.records)
+        return self.take(core.begin(self.policy, self.state, now=at, version="test"))
+
     def conclude(self, outcome, *, at, guard="checkout", detail=""):
         """End the open intent of a guard."""
-        incident = self.state.incidents[self.state.guards[guard].incident]
+        incident = self.incident(guard)
+        intent = incident.open_intents[0]
         ended = Concluded(
-            key=incident.open_intent.key,
+            key=intent.key,
             incident=incident.id,
             guard=guard,
-            action=incident.open_intent.action,
+            action=intent.action,
             at=at,
             outcome=outcome,
             detail=detail,
         )
         return self.take(core.conclude(self.policy, self.state, ended))
+
+    def set_clock(self, by, *, at):
+        """Tell that the wall clock was set; `at` is what it says now."""
+        return self.take(core.set_clock(self.state, by=by, now=at))
 
     def operate(self, asked, *, at):
         """Do what a person asks for; the records, or why not."""
@@ -170,6 +241,10 @@ class Film:
     def alerts(self, rule="g/r"):
         group = self.state.groups.get(rule.split("/")[0])
         return dict(group.alerts.get(rule, {})) if group else {}
+
+    def intents(self):
+        """Return what was begun, as action and time."""
+        return [(each.action, each.at) for each in self.of(Intended)]
 
     def of(self, kind):
         return [record for record in self.records if isinstance(record, kind)]

@@ -8,11 +8,22 @@ from typing import Any
 
 from incidents import ID, RECOVERED, RULE
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.model import Mode, Phase, Severity, Verdict
+from rollback_guard.core.model import Mode, Otherwise, Phase, Severity, Verdict
 from rollback_guard.core.observation import Family, Unknown
-from rollback_guard.core.records import Decided, Decision, Reason
-from rollback_guard.core.snapshot import GroupView, GuardView, ReloadView, RuleView, SeriesView, Snapshot
-from rollback_guard.core.state import Incident, State
+from rollback_guard.core.records import Decided, Decision, Reason, Wait, Window
+from rollback_guard.core.remarks import of_guard, of_instance
+from rollback_guard.core.snapshot import (
+    GroupView,
+    GuardView,
+    JournalView,
+    OutboxView,
+    PauseView,
+    ReloadView,
+    RuleView,
+    SeriesView,
+    Snapshot,
+)
+from rollback_guard.core.state import Incident, IncidentPhase, Rollout, State, Waiting
 
 NOW = datetime(2026, 3, 1, 10, 1, 30, tzinfo=UTC)
 STARTED_AT = NOW - timedelta(hours=3)
@@ -189,3 +200,67 @@ def healthy(**changes: Any) -> Snapshot:
     """Everything is fine."""
     quiet = {"rules": (rule(), PROBE, IDLE), "guards": (guard("search"),), "incidents": (), "decisions": ()}
     return snapshot(**(quiet | changes))
+
+
+WAITING = Waiting(
+    step=1,
+    action="rollback-checkout",
+    what=Wait.APPROVAL,
+    since=NOW - timedelta(minutes=2),
+    until=NOW + timedelta(minutes=8),
+    otherwise=Otherwise.HAND_OVER,
+    reason=Reason.NOT_RECOVERED,
+)
+
+PAUSE = PauseView(
+    since=NOW - timedelta(minutes=20),
+    by="alice",
+    why="release <party>",
+    until=NOW + timedelta(hours=1),
+    everything=True,
+)
+
+
+def hard_day() -> Snapshot:
+    """Nearly everything that people have to know, at once."""
+    waits = replace(incident(), phase=IncidentPhase.WAITING, waiting=WAITING, escalated=1, verification=None)
+    rollout = Rollout(
+        id="r-42",
+        guard="checkout",
+        started_at=NOW - timedelta(minutes=14),
+        until=NOW + timedelta(hours=1),
+        by="ci",
+        version="42",
+        previous_version="41",
+    )
+    busy = guard(
+        "checkout",
+        incident=waits.id,
+        incident_phase=waits.phase.value,
+        waiting=WAITING,
+        rollout=rollout,
+        escalated=1,
+        paused=PAUSE,
+        braked_by=Reason.PAUSED,
+        signals=("DataCorruption",),
+        actions_left=1,
+    )
+    unarmed = guard("search", armed=False, braked_by=Reason.PAUSED, paused=PAUSE, excused=(rule().id,))
+    blind = guard("payment", blind_since=NOW - timedelta(minutes=6), blind_on=(BLIND.id,), paused=PAUSE)
+    picture = snapshot(
+        guards=(
+            replace(unarmed, remarks=of_guard(unarmed, None, now=NOW)),
+            replace(blind, remarks=of_guard(blind, None, now=NOW)),
+            replace(busy, remarks=of_guard(busy, waits, now=NOW)),
+        ),
+        incidents=(waits,),
+        storm=True,
+        paused=PAUSE,
+        maintenance=(Window(name="night", until=NOW + timedelta(hours=2)),),
+        fleet_actions_left=3,
+        heartbeat_at=NOW,
+        journal_failed_since=NOW - timedelta(minutes=1),
+        journal=JournalView(head_seq=812, head_hash="9f3c", size_bytes=65536),
+        outbox=(OutboxView(channel="oncall", letters=3, oldest=NOW - timedelta(minutes=9)),),
+    )
+    return replace(picture, remarks=of_instance(picture))

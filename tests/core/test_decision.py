@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from build import Film, a_group, a_guard, a_policy, a_rule, minutes, seen, slot
+from build import Film, a_film, a_group, a_guard, a_policy, a_rule, minutes, play, seen, slot
 from rollback_guard.core import step as core
 from rollback_guard.core.model import Blindness, BlindPolicy, Limits, Mode, Severity, Storm, Verdict
 from rollback_guard.core.records import (
@@ -22,19 +22,6 @@ from rollback_guard.core.records import (
 from rollback_guard.core.state import IncidentPhase
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING
-
-
-def a_film(*rules, guards=None, groups=None, **changes):
-    rules = rules or (a_rule(),)
-    groups = groups or [a_group(*rules)]
-    guards = guards or [a_guard(rules=[rule.id for group in groups for rule in group.rules])]
-    return Film(a_policy(groups, guards, **changes))
-
-
-def play(film, script, *, first=0, rule="g/r"):
-    for number, letter in enumerate(script):
-        film.show(slot(first + number), {rule: seen(letter)}, group=rule.split("/")[0])
-    return film
 
 
 def test_a_firing_critical_rule_makes_the_guard_act_once():

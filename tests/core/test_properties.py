@@ -11,7 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build import MINUTE, START, Film, a_group, a_guard, a_policy, a_rule, minutes, phases, seen, series, slot
+from build import (
+    BELONG_TOGETHER,
+    MINUTE,
+    START,
+    Film,
+    a_group,
+    a_guard,
+    a_policy,
+    a_rule,
+    minutes,
+    phases,
+    seen,
+    series,
+    slot,
+)
 from rollback_guard.core import step as core
 from rollback_guard.core.alert import Because
 from rollback_guard.core.brakes import brake
@@ -35,34 +49,6 @@ KNOWN = st.text("bp", min_size=1, max_size=30)
 ANYTHING = st.text("bpnauqs.", min_size=1, max_size=30)
 HOLDS = st.sampled_from([0, 1, 1.5, 2, 5])
 KEEPS = st.sampled_from([0, 0, 1, 2.5])
-
-BELONG_TOGETHER = {
-    Decision.NONE: {Reason.HEALTHY},
-    Decision.HOLD: {
-        Reason.NOT_CRITICAL,
-        Reason.SHADOW,
-        Reason.WARMING_UP,
-        Reason.STORM,
-        Reason.COOLDOWN,
-        Reason.LIMIT_REACHED,
-        Reason.DRY_RUN,
-        Reason.IN_PROGRESS,
-        Reason.BLIND,
-    },
-    Decision.ACT: {Reason.BREACH, Reason.BLIND, Reason.NOT_RECOVERED, Reason.ACTION_FAILED},
-    Decision.RECOVERED: {Reason.VERIFIED, Reason.BY_ITSELF},
-    Decision.HAND_OVER: {
-        Reason.PLAYBOOK_EXHAUSTED,
-        Reason.CANNOT_TELL,
-        Reason.OUTCOME_UNKNOWN,
-        Reason.GUARD_REMOVED,
-        Reason.RULES_REMOVED,
-        Reason.STORM,
-        Reason.LIMIT_REACHED,
-        Reason.DRY_RUN,
-    },
-}
-"""Which reasons a decision may have."""
 
 
 def firing_slots(script, rule):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from build import MINUTE, Film, a_group, a_guard, a_policy, a_rule, a_step, minutes, seen, slot
+from build import MINUTE, NO_LABELS, Film, a_group, a_guard, a_policy, a_rule, a_step, minutes, seen, slot
 from rollback_guard.core.model import SIGNAL, Approval, Armed, Blindness, Fleet, Level, Limits
 from rollback_guard.core.operations import (
     Acknowledge,
@@ -20,7 +20,7 @@ from rollback_guard.core.operations import (
     Trigger,
     Veto,
 )
-from rollback_guard.core.orders import MaintenanceChanged, Signal, Window
+from rollback_guard.core.orders import MaintenanceChanged, RolloutStarted, Signal, Window
 from rollback_guard.core.records import Outcome, Reason, Wait
 from rollback_guard.core.snapshot import JournalView, Matter, OutboxView, ReloadView, Running, build
 from rollback_guard.core.story import tell
@@ -130,7 +130,7 @@ def test_a_vetoed_incident_is_in_the_hands_of_people_until_one_takes_care_of_it(
     assert (
         view(film, slot(3))
         .remarks[0]
-        .text.endswith("Nobody has acknowledged it; 1 of its levels of escalation were called.")
+        .text.endswith("Nobody has acknowledged it, and level 1 of its escalation was called.")
     )
     film.operate(Acknowledge(by="alice", incident=incident.id), at=slot(4))
     (remark,) = view(film, slot(4)).remarks
@@ -166,9 +166,10 @@ def test_a_guard_that_is_armed_by_rollouts_says_when_it_is_not():
 
 def test_what_was_bad_before_the_rollout_is_shown_as_excused_until_it_has_recovered():
     film = a_film(armed=Armed.ROLLOUT)
-    film.show(slot(0), BREACH)
-    film.show(slot(1), BREACH)
-    film.operate(StartRollout(by="ci", guard="checkout", rollout="r"), at=slot(2))
+    began = RolloutStarted(
+        rollout="r", guard="checkout", at=slot(0), until=slot(60), by="ci", excused=(("g/r", NO_LABELS),)
+    )
+    film.take([began])
     film.show(slot(3), BREACH)
     assert view(film, slot(3)).excused == ("g/r",)
     assert [remark.text for remark in view(film, slot(3)).remarks if remark.matter is Matter.EXCUSED] == [

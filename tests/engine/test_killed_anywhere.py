@@ -42,9 +42,14 @@ class Mortal:
     def __init__(self, journal, reaper):
         self._journal, self._reaper = journal, reaper
 
-    async def append(self, records):
+    async def append(self, records, notices=()):
         await self._reaper.point()
-        await self._journal.append(records)
+        await self._journal.append(records, notices)
+        await self._reaper.point()
+
+    async def checkpoint(self, state):
+        await self._reaper.point()
+        await self._journal.checkpoint(state)
         await self._reaper.point()
 
     def __getattr__(self, name):

@@ -26,7 +26,7 @@ from rollback_guard.core.records import (
     Stopped,
 )
 from rollback_guard.core.state import IncidentPhase
-from rollback_guard.engine.loop import BACKLOG
+from rollback_guard.engine.ledger import BACKLOG
 from rollback_guard.ports import JournalError
 
 BREACHES = {"a": "p" + "b" * 100}
@@ -183,9 +183,9 @@ class TestABrokenJournal:
     async def test_is_not_remembered_without_bound(self):
         world = await World(policy_for(BREACHES), letters(BREACHES)).start()
         world.journal.is_broken = True
-        world.loop._backlog.extend([Stopped(at=slot(0))] * (BACKLOG + 5))
+        world.loop._ledger._backlog.extend([Stopped(at=slot(0))] * (BACKLOG + 5))
         await world.tick(0)
-        assert len(world.loop._backlog) == BACKLOG
+        assert len(world.loop._ledger._backlog) == BACKLOG
 
     async def test_at_the_start_still_warms_up(self):
         guard = a_guard(rules=["g/a"], warm_up=minutes(5))

@@ -57,7 +57,7 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
-        self._gallery = Gallery(self._clock)
+        self._gallery = Gallery(self._clock, setup.state)
         self._metrics = Metrics(self._gallery.snapshot, self._clock)
         self._systemd = Systemd(os.environ, self._clock)
         self._journal = SqliteJournal(setup.state, telemetry=self._metrics)

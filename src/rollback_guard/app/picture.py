@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from rollback_guard import __version__
 from rollback_guard.adapters.journal.sqlite import SqliteJournal
@@ -36,8 +37,9 @@ class Gallery:
         outbox: What waits to be delivered, as of the last look.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, path: Path) -> None:
         self._clock = clock
+        self._path = path
         self._started_at = clock.now()
         self._seen: tuple[State, ReloadView, timedelta, Snapshot] | None = None
         self.reload = ReloadView(at=self._started_at, successful=True, succeeded_at=self._started_at)
@@ -73,10 +75,13 @@ class Gallery:
         head = self.journal.head
         return JournalView(
             head_seq=head.seq,
-            head_hash=head.hash,
-            size_bytes=self.journal.size_bytes,
+            head_hash=head.hash.hex(),
+            size_bytes=sum(path.stat().st_size for path in self._files() if path.exists()),
             checkpointed_at=self.loop.checkpointed_at,
         )
+
+    def _files(self) -> tuple[Path, ...]:
+        return (self._path, self._path.with_name(f"{self._path.name}-wal"))
 
     def show_outbox(self, outbox: Sequence[OutboxView]) -> None:
         """Take over what waits to be delivered."""

@@ -22,7 +22,7 @@ def command(guard: str, reason: str | None, remote: Remote, output: str) -> None
         output=output,
         then=(
             "Its rules tell whether it helped; to follow: rollback-guard explain {incident}",
-            f"To stop what comes after it: rollback-guard veto {guard} --reason …",
+            "To stop what comes after it: rollback-guard veto {guard} --reason …",
             "To take back what was done: rollback-guard undo {incident} --reason …",
         ),
     )

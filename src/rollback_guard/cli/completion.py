@@ -39,7 +39,9 @@ def steps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Compl
     """Return the steps of the playbook of the guard that was named before."""
 
     def names(ask: Callable[[str], Any]) -> list[tuple[str, str]]:
-        found = ask(f"/api/v1/guards?guard={quote(ctx.params.get('guard') or '', safe='')}")["guards"]
+        # With an option that has no value yet, click does not get as far as the arguments.
+        guard = ctx.params.get("guard") or next(iter(ctx.args), "")
+        found = ask(f"/api/v1/guards?guard={quote(guard, safe='')}")["guards"]
         return [(step, "") for guard in found for step in guard["playbook"] if step]
 
     return _matching(ctx, names, incomplete)

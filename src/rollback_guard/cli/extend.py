@@ -22,7 +22,7 @@ def command(guard: str, lasting: str, reason: str | None, remote: Remote, output
         {"guard": guard, "for": lasting, "reason": reason},
         output=output,
         then=(
-            f"Not to wait any longer: rollback-guard approve {guard}",
-            f"To stop it: rollback-guard veto {guard} --reason …",
+            "Not to wait any longer: rollback-guard approve {guard}",
+            "To stop it: rollback-guard veto {guard} --reason …",
         ),
     )

@@ -76,7 +76,9 @@ def one_or_all(guard: str | None, *, everything: bool) -> None:
         raise click.UsageError("name one guard, or say --all")
 
 
-def give(remote: Remote, path: str, body: dict[str, Any], *, output: str, then: Iterable[str] = ()) -> None:
+def give(
+    remote: Remote, path: str, body: dict[str, Any], *, output: str, then: Iterable[str] = (), guard: str = ""
+) -> None:
     """Give an order, show what was done and what comes next, or say why not and end with the fitting exit code.
 
     Args:
@@ -84,8 +86,9 @@ def give(remote: Remote, path: str, body: dict[str, Any], *, output: str, then: 
         path: What it is to do.
         body: With what; members that are ``None`` are left out.
         output: ``json`` shows the daemon's own answer.
-        then: What comes next and how to take it back; ``{incident}`` stands for the incident's id, and lines with it
-            are left out where there is none.
+        then: What comes next and how to take it back. ``{guard}`` and ``{incident}`` stand for names; a line with an
+            incident is left out where there is none.
+        guard: Whom it is about, where the body does not say so.
     """
     given = {name: value for name, value in body.items() if value is not None}
     try:
@@ -96,14 +99,23 @@ def give(remote: Remote, path: str, body: dict[str, Any], *, output: str, then: 
     if output == "json":
         click.echo(json.dumps(answer, indent=2))
         return
+    click.echo(f"Done, in the name of {plain(answer['by'])}:" if answer.get("by") else "Done:")
     for line in did:
-        click.echo(plain(line))
-    if answer.get("by"):
-        click.echo(f"In the journal under the name {plain(answer['by'])}.")
-    incident = answer.get("incident")
+        click.echo(f"  {plain(line)}")
+    words = {"{guard}": guard or given.get("guard") or "--all", "{incident}": answer.get("incident")}
     for line in then:
-        if incident or "{incident}" not in line:
-            click.echo(line.replace("{incident}", plain(incident)))
+        if words["{incident}"] or "{incident}" not in line:
+            click.echo(_filled(line, words))
+
+
+def _filled(line: str, words: dict[str, str | None]) -> str:
+    """Return a line with names in it, so that a command of it can be copied into a shell."""
+    from rollback_guard.core.wording import argument
+
+    for place, word in words.items():
+        if word:
+            line = line.replace(place, argument(plain(word)))
+    return line
 
 
 def _explain(refused: RefusedError, remote: Remote, output: str) -> NoReturn:

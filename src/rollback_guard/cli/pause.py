@@ -38,6 +38,6 @@ def command(
         then=(
             "It goes on watching and tells what it would do. An action that has begun goes on to its end.",
             *(() if lasting else ("No end was given: it stays so until somebody resumes.",)),
-            f"To take it back: rollback-guard resume {guard or '--all'}",
+            "To take it back: rollback-guard resume {guard}",
         ),
     )

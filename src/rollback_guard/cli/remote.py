@@ -84,6 +84,10 @@ class RefusedError(Exception):
         self.answer = answer
 
 
+class RedirectedError(ValueError):
+    """The daemon is said to be somewhere else; nothing was done here, and nothing is asked there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
     """One daemon, and what is needed to talk to it.
@@ -251,7 +255,7 @@ def _document(body: bytes) -> dict[str, Any]:
 def _refusal(answer: Any) -> RefusedError | ValueError:
     if HTTPStatus.MULTIPLE_CHOICES <= answer.code < HTTPStatus.BAD_REQUEST:
         where = plain(answer.headers.get("Location", "another address"))
-        return ValueError(f"HTTP {answer.code}, a redirect to {where}, which is not followed")
+        return RedirectedError(f"HTTP {answer.code}, a redirect to {where}, which is not followed")
     try:
         said = _document(answer.read(MAX_ANSWER_BYTES))
         said["error"] = str(said["error"])
@@ -262,7 +266,9 @@ def _refusal(answer: Any) -> RefusedError | ValueError:
 
 
 def _never_arrived(error: Exception) -> bool:
-    """Say whether an order certainly did not reach the daemon: the connection was never made."""
+    """Say whether an order certainly reached nobody: no connection was made, or the daemon is said to be elsewhere."""
+    if isinstance(error, RedirectedError):
+        return True
     reason = getattr(error, "reason", None)  # of urllib.error.URLError, which stands for connecting and sending
     return isinstance(reason, Exception | str) and not isinstance(reason, ConnectionResetError | BrokenPipeError)
 

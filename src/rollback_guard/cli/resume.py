@@ -28,6 +28,6 @@ def command(guard: str | None, reason: str | None, remote: Remote, output: str, 
         then=(
             "From now on it acts on what fires, also on what began to fire during the pause.",
             "`rollback-guard status` shows what still holds it.",
-            f"To take it back: rollback-guard pause {guard or '--all'} --reason …",
+            "To take it back: rollback-guard pause {guard} --reason …",
         ),
     )

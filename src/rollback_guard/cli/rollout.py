@@ -40,7 +40,7 @@ def start(guard: str, remote: Remote, output: str, **given: str | None) -> None:
         {"guard": guard, **given},
         output=output,
         then=(
-            "It is over at the end of its window, or with: rollback-guard rollout finish " + guard,
+            "It is over at the end of its window, or with: rollback-guard rollout finish {guard}",
             "What the guard sees meanwhile: rollback-guard status",
         ),
     )
@@ -60,7 +60,7 @@ def finish(guard: str, reason: str | None, remote: Remote, output: str) -> None:
         output=output,
         then=(
             "A guard with `armed: rollout` acts no more until the next one begins.",
-            f"To take it back: rollback-guard rollout start {guard} --version …",
+            "To take it back: rollback-guard rollout start {guard} --version …",
         ),
     )
 

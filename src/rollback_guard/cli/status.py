@@ -46,6 +46,9 @@ def _sections(picture: dict[str, Any]) -> Iterator[str]:
         ("GUARD", "STATE", "INCIDENT", "LAST DECISION", "ACTIONS LEFT"),
         [_guard(guard, now) for guard in picture["guards"]],
     )
+    noted = [line for guard in picture["guards"] for each in guard["remarks"] for line in _remark(each, _whose(guard))]
+    if noted:
+        yield "\n".join(noted)
     yield table(
         ("RULE", "STATE", "SINCE", "VALUE", "BREACH WHEN", "SEVERITY", "DETAIL"),
         [_rule(rule, now) for rule in picture["rules"]],
@@ -66,20 +69,31 @@ def _headline(status: dict[str, Any]) -> Iterator[str]:
     yield f"{name}: {state(status['condition'])} ({mode}, rollback-guard {status['version']}, {clock(status['at'])})"
     if not status["ready"]:
         yield "Not every group has been evaluated yet."
-    if status["storm"]:
-        yield "A storm holds all actions: several guards breach at once, so the cause is shared."
-    if status["journal_failed_since"]:
-        yield f"The journal cannot be written since {clock(status['journal_failed_since'])}: no action is started."
-    if not status["reload"]["successful"]:
-        yield f"The configuration was refused at {clock(status['reload']['at'])}; the one before is in force."
-        yield from (f"  {plain(line)}" for problem in status["reload"]["problems"] for line in problem.splitlines())
+    for remark in status["remarks"]:
+        yield from _remark(remark, "")
+        if remark["matter"] == "configuration":
+            yield from (f"  {plain(line)}" for problem in status["reload"]["problems"] for line in problem.splitlines())
+    if status["fleet_actions_left"] is not None:
+        yield f"Actions left to all guards together: {status['fleet_actions_left']}."
     yield from (f"An action is under way or of unknown outcome: {plain(key)}" for key in status["intents_open"])
+
+
+def _remark(remark: dict[str, Any], whose: str) -> Iterator[str]:
+    """Yield what people have to know, and the commands that answer it."""
+    yield f"{whose}{plain(remark['text'])}"
+    commands = [(plain(each["text"]), plain(each["effect"])) for each in remark["commands"]]
+    width = max((len(text) for text, _ in commands), default=0)
+    yield from (f"  {text:<{width}}  {effect}" for text, effect in commands)
+
+
+def _whose(guard: dict[str, Any]) -> str:
+    return f"{plain(guard['name'])}: "
 
 
 def _guard(guard: dict[str, Any], now: str) -> tuple[str, ...]:
     last = guard["last"]
     said = f"{last['decision']}: {last['reason']}, {_ago(last['at'], now)} ago" if last else "none"
-    phase = guard["incident_phase"] or ("blind" if guard["blind_since"] else "watching")
+    phase = guard["incident_phase"] or ("blind" if guard["blind_since"] else guard["braked_by"] or "watching")
     return (guard["name"], phase, guard["incident"] or "none", said, str(guard["actions_left"]))
 
 

@@ -44,7 +44,8 @@ def command(
     view = _find(remote, guard)
     chosen = _chosen(view, step)
     if plan and output == "json":
-        click.echo(json.dumps({"guard": guard, "steps": chosen, "holds": list(_holds(view, remote))}, indent=2))
+        document = {"guard": guard, "steps": chosen, "refused_because": list(_holds(view, remote))}
+        click.echo(json.dumps(document, indent=2))
         return
     click.echo("\n".join(_plan(view, chosen, reason, remote)), err=not plan)
     if plan:
@@ -57,7 +58,7 @@ def command(
         output=output,
         then=(
             "Whether it helped is watched from now on; to follow: rollback-guard explain {incident}",
-            f"To stop what has not begun: rollback-guard veto {guard} --reason …",
+            "To stop what has not begun: rollback-guard veto {guard} --reason …",
             "To take back what was done: rollback-guard undo {incident} --reason …",
         ),
     )

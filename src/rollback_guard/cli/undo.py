@@ -50,8 +50,9 @@ def command(incident: str, reason: str, remote: Remote, output: str, *, plan: bo
         output=output,
         then=(
             "What comes of it: rollback-guard explain {incident}",
-            f"If that was wrong: rollback-guard trigger {plain(found['guard'])} --step ACTION --reason …",
+            "If that was wrong: rollback-guard trigger {guard} --step ACTION --reason …",
         ),
+        guard=found["guard"],
     )
 
 

@@ -26,6 +26,6 @@ def command(guard: str, reason: str, remote: Remote, output: str) -> None:
         then=(
             "Nothing further is begun in this incident: it is yours until its rules pass again.",
             "A veto cannot be taken back, but a step can be run by hand:",
-            f"  rollback-guard trigger {guard} --step ACTION --reason …",
+            "  rollback-guard trigger {guard} --step ACTION --reason …",
         ),
     )

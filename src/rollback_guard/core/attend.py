@@ -27,13 +27,15 @@ def attend(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]
     state = fold_all(state, ended)
     records = list(ended)
     for name, own in state.guards.items():
-        guard, incident = policy.guards.get(name), state.incidents.get(own.incident or "")
-        if guard is None or incident is None:
+        guard = policy.guards.get(name)
+        if guard is None or own.incident is None:
             continue
-        it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
-        if incident.phase is IncidentPhase.WAITING and incident.waiting is not None:
-            records += follow_wait(it, incident, incident.waiting)
-        records += _escalated(it, incident)
+        for follow in (_waited, _escalated):
+            # What one guard begins, others see at once: their limits are shared.
+            it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
+            followed = tuple(follow(it, state.incidents[own.incident]))
+            state = fold_all(state, followed)
+            records += followed
     return tuple(records)
 
 
@@ -50,6 +52,11 @@ def _ended(state: State, now: datetime) -> Iterator[Record]:
     )
     if silent:
         yield Signalled(at=now, signals=silent)
+
+
+def _waited(it: Situation, incident: Incident) -> Iterator[Record]:
+    if incident.phase is IncidentPhase.WAITING and incident.waiting is not None:
+        yield from follow_wait(it, incident, incident.waiting)
 
 
 def _escalated(it: Situation, incident: Incident) -> Iterator[Record]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import islice
 
 from rollback_guard.core.model import Armed, Mode, Policy
 from rollback_guard.core.records import Reason
@@ -13,7 +14,7 @@ from rollback_guard.core.state import EVERYTHING, Incident, Pause, Rollout, Stat
 
 def begins(it: Situation) -> bool:
     """Say whether the next action is the first of its incident; the steps of one ladder do not wait for each other."""
-    return it.incident is None or not it.incident.intents
+    return it.incident is None or not it.incident.has_acted
 
 
 def is_unarmed(it: Situation) -> bool:
@@ -59,16 +60,15 @@ def is_stormy(it: Situation) -> bool:
     moved on or the first ones have recovered, would make it worse.
     """
     mine = it.incident
-    return mine is not None and len(companions(mine, it)) > it.policy.storm.guards
+    return mine is not None and any(islice(companions(mine, it), it.policy.storm.guards, None))
 
 
-def companions(mine: Incident, it: Situation) -> frozenset[str]:
-    """Return the guards with an incident, closed or not, that began within the storm window of this one's."""
-    return frozenset(
-        each.guard
-        for each in it.state.incidents.values()
-        if not each.opened_by and abs(each.opened_at - mine.opened_at) <= it.policy.storm.within
-    )
+def companions(mine: Incident, it: Situation) -> Iterator[str]:
+    """Yield the guards whose rules opened an incident, closed or not, within the storm window of this one's."""
+    within = it.policy.storm.within
+    for name, guard in it.state.guards.items():
+        if any(abs(at - mine.opened_at) <= within for at in guard.opened_at):
+            yield name
 
 
 def flaps(it: Situation) -> bool:
@@ -124,6 +124,15 @@ BRAKES: tuple[tuple[Reason, Callable[[Situation], bool]], ...] = (
 
 PATIENT = frozenset({Reason.PAUSED, Reason.MAINTENANCE})
 """Brakes that a person or the calendar will release: a ladder that is half climbed waits for it."""
+
+
+MUTED = frozenset({Reason.NOT_ARMED, Reason.MAINTENANCE})
+"""Brakes that were to be expected: no incident begins and nobody is called; what still fires later counts then."""
+
+
+def muted(it: Situation) -> Reason | None:
+    """Return why what fires now is no incident, ``None`` if it is one."""
+    return next((reason for reason, holds in BRAKES if reason in MUTED and holds(it)), None)
 
 
 def brake(it: Situation) -> Reason | None:

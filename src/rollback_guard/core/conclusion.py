@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from rollback_guard.core.model import Verdict
 from rollback_guard.core.records import (
     Decided,
     Decision,
@@ -30,7 +31,7 @@ def conclude(
     action: str | None = None,
     detail: str = "",
 ) -> Iterator[Record]:
-    """Record a decision unless it is the one that holds already."""
+    """Record a decision unless it is the one that holds already; to act again is always a new one."""
     last = it.own.last
     id_ = incident.id if incident else None
     rules = tuple(evidence)
@@ -38,7 +39,7 @@ def conclude(
         return
     if last is not None and (last.decision, last.reason, last.incident, last.step) == (decision, reason, id_, step):
         joined = {each.rule for each in last.evidence} >= set(rules)
-        if joined:
+        if joined and decision is not Decision.ACT:
             return
     yield Decided(
         guard=it.guard.name,
@@ -56,11 +57,19 @@ def conclude(
 def recover(it: Situation, incident: Incident) -> Iterator[Record]:
     """End an incident well: through one of its steps, or by itself.
 
-    What still breaches from before the step, because other rules were asked whether it helped, opens no new incident.
+    What is still bad from before the step, because other rules were asked whether it helped, opens no new incident.
     """
-    helped = any(intent.outcome is Outcome.SUCCEEDED for intent in incident.intents)
-    excused = it.breaching(incident.rules, since=incident.intents[-1].at) if incident.intents else ()
-    yield from _end(it, incident, Decision.RECOVERED, Reason.VERIFIED if helped else Reason.BY_ITSELF, excused=excused)
+    helped = any(intent.outcome is Outcome.SUCCEEDED and not intent.notify for intent in incident.intents)
+    reason = Reason.VERIFIED if helped else Reason.BY_ITSELF
+    yield from _end(it, incident, Decision.RECOVERED, reason, excused=tuple(_still_bad(it, incident)))
+
+
+def _still_bad(it: Situation, incident: Incident) -> Iterator[Excused]:
+    """Yield the series that began to breach before the last step and are not known to pass, pending ones too."""
+    for rule in incident.rules if incident.intents else ():
+        for alert in it.alerts(rule):
+            if alert.verdict is not Verdict.PASS and alert.active_at <= incident.intents[-1].at:
+                yield rule, alert.series
 
 
 def hand_over(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import assert_never
 
+from rollback_guard.core.brakes import muted
 from rollback_guard.core.conclusion import conclude, let_go, recover
 from rollback_guard.core.ladder import acts_blindly, after, blind_for_too_long, climb, follow_wait, run_queued
 from rollback_guard.core.model import BlindPolicy, Policy, Severity, Verdict
@@ -52,8 +53,7 @@ def watch(it: Situation) -> tuple[Record, ...]:
 
 def within(it: Situation, incident: Incident) -> Iterable[Record]:
     """Conclude what the guard does about its open incident."""
-    gone = bool(incident.rules) and not any(rule in it.policy.rules for rule in incident.rules)
-    if gone and incident.phase is not IncidentPhase.ACTING:
+    if it.is_gone(incident) and incident.phase is not IncidentPhase.ACTING:
         return let_go(incident, Reason.RULES_REMOVED, it.now)
     if incident.queue and incident.phase is IncidentPhase.VERIFYING:
         last = incident.intents[-1]
@@ -80,13 +80,13 @@ def _without_incident(it: Situation) -> Iterator[Record]:
     blind = {rule: since for rule in triggers if (since := it.blind_since(rule)) is not None}
     too_long = blind_for_too_long(it, frozenset(blind))
     if firing:
-        yield from _open(it, firing, min(_breached_at(it, firing)))
+        yield from _open(it, firing, min(breached_at(it, firing)))
     elif too_long and it.guard.blind.do is BlindPolicy.ACT:
         yield from _open(it, blind, min(blind.values()))
     elif too_long:
         yield from conclude(it, Decision.HOLD, Reason.BLIND, evidence=blind)
     elif excused := it.excused():
-        yield from conclude(it, Decision.HOLD, Reason.ALREADY_BAD, evidence=excused)
+        yield from conclude(it.unexcused(), Decision.HOLD, Reason.ALREADY_BAD, evidence=excused)
     elif shadowed := [rule.id for rule in restless if rule.shadow and it.fires_now(rule.id)]:
         yield from conclude(it, Decision.HOLD, Reason.SHADOW, evidence=shadowed)
     elif lesser := [rule.id for rule in restless if rule.severity is Severity.WARNING and it.fires_now(rule.id)]:
@@ -96,7 +96,8 @@ def _without_incident(it: Situation) -> Iterator[Record]:
         yield from conclude(it, Decision.NONE, Reason.HEALTHY)
 
 
-def _breached_at(it: Situation, rules: Iterable[str]) -> Iterator[datetime]:
+def breached_at(it: Situation, rules: Iterable[str]) -> Iterator[datetime]:
+    """Yield when each alert of these rules first breached."""
     return (alert.active_at for rule in rules for alert in it.alerts(rule))
 
 
@@ -148,11 +149,17 @@ def _handed_over(it: Situation, incident: Incident) -> Iterator[Record]:
 
 
 def release(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]:
-    """Hand over the incidents of guards that a new configuration no longer has; a running action is awaited first."""
-    awaited = {IncidentPhase.ACTING, IncidentPhase.CLOSED}
-    return tuple(
-        record
-        for incident in state.incidents.values()
-        if incident.guard not in policy.guards and incident.phase not in awaited
-        for record in let_go(incident, Reason.GUARD_REMOVED, now)
-    )
+    """Hand over the incidents whose guard or rules a new configuration no longer has.
+
+    A running action is awaited first.
+    """
+    records: list[Record] = []
+    for incident in state.incidents.values():
+        if incident.phase in {IncidentPhase.ACTING, IncidentPhase.CLOSED}:
+            continue
+        guard = policy.guards.get(incident.guard)
+        if guard is None:
+            records += let_go(incident, Reason.GUARD_REMOVED, now)
+        elif Situation(policy=policy, state=state, guard=guard, slot=now, now=now).is_gone(incident):
+            records += let_go(incident, Reason.RULES_REMOVED, now)
+    return tuple(records)

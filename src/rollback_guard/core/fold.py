@@ -130,19 +130,28 @@ def _rewound(state: State, record: Rewound) -> State:
 
 
 def _configured(state: State, record: Configured) -> State:
+    groups = {name: group for name, group in state.groups.items() if name in record.groups}
     return replace(
         state,
         configured_at=record.at,
         digest=record.digest,
         mode=record.mode,
-        groups={name: group for name, group in state.groups.items() if name in record.groups},
+        groups=groups,
         guards={
-            name: guard
+            name: _without_forgotten(guard, groups)
             for name, guard in state.guards.items()
-            # A guard that acted stays known: leaving it out of the file for one reload must not refill its limits.
-            if name in record.guards or guard.incident or guard.acted_at or guard.rollout
+            # A guard that did something stays known: one reload without it must not refill what its brakes count.
+            if name in record.guards or guard.incident or guard.acted_at or guard.opened_at or guard.rollout
         },
     )
+
+
+def _without_forgotten(guard: GuardState, groups: Mapping[str, GroupState]) -> GuardState:
+    """Excuse nothing whose alert is forgotten with its group: nobody would ever see it recover."""
+    if not guard.excused:
+        return guard
+    known = {(rule, series) for group in groups.values() for rule, alerts in group.alerts.items() for series in alerts}
+    return replace(guard, excused=guard.excused & known)
 
 
 def _with_guard(state: State, name: str, **changes: Any) -> State:
@@ -202,7 +211,7 @@ def _opened(state: State, record: IncidentOpened) -> State:
     kept = {id_: each for id_, each in state.incidents.items() if id_ not in forgotten}
     state = replace(state, incidents={**kept, incident.id: incident})
     before = state.guards.get(record.guard) or GuardState()
-    opened_at = (*before.opened_at, record.at)[-OPENINGS_REMEMBERED:]
+    opened_at = before.opened_at if record.by else (*before.opened_at, record.at)[-OPENINGS_REMEMBERED:]
     return _with_guard(state, record.guard, incident=record.incident, opened_at=opened_at)
 
 
@@ -213,7 +222,7 @@ def _in_incident(state: State, record: InIncident) -> State:
     changes: dict[str, Any] = {}
     if isinstance(record, Intended) and not record.notify and not record.undoes:
         changes["acted_at"] = (*guard.acted_at, record.at)[-ACTIONS_REMEMBERED:]
-    if isinstance(record, IncidentEnded | IncidentCleared) and any(not each.notify for each in incident.intents):
+    if isinstance(record, IncidentEnded | IncidentCleared) and incident.has_acted:
         changes["rested_at"] = record.at
     if isinstance(record, IncidentEnded) and record.excused:
         changes["excused"] = guard.excused | set(record.excused)

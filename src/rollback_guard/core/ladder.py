@@ -41,11 +41,8 @@ def climb(it: Situation, incident: Incident, index: int, reason: Reason) -> Iter
     if found is None:
         yield from hand_over(it, incident, Reason.PLAYBOOK_EXHAUSTED)
         return
-    held = brake(it)
-    if held is not None and held not in PATIENT and incident.intents:
-        yield from hand_over(it, incident, held)
-    elif held is not None:
-        yield from hold(it, incident, held)
+    if (held := brake(it)) is not None:
+        yield from _stopped(it, incident, held)
     elif (awaited := _awaited(it, incident, *found, reason)) is not None:
         what = Reason.AWAITING_APPROVAL if awaited.what is Wait.APPROVAL else Reason.AWAITING_VETO
         yield awaited
@@ -60,6 +57,14 @@ def climb(it: Situation, incident: Incident, index: int, reason: Reason) -> Iter
         )
     else:
         yield from begin(it, incident, found[0], reason)
+
+
+def _stopped(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record]:
+    """Wait for the end of a brake; between two actions only for those that are sure to have one."""
+    if reason in PATIENT or not incident.has_acted:
+        yield from hold(it, incident, reason)
+    else:
+        yield from hand_over(it, incident, reason)
 
 
 def hold(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record]:
@@ -83,7 +88,7 @@ def begin(
         evidence=incident.rules,
         step=index,
         action=step.name,
-        detail=f"{by}: {why}" if by else "",
+        detail=": ".join(filter(None, (by, why))),
     )
     intent = intend(it, incident, index, step, by=by, why=why)
     yield intent
@@ -128,40 +133,59 @@ def new_key(key: str, incident: Incident) -> str:
 
 def follow_wait(it: Situation, incident: Incident, waiting: Waiting) -> Iterator[Record]:
     """Go on with a step that waits, once somebody let it or its time is up."""
-    if it.is_quiet(it.watched(incident)):
+    watched = it.watched(incident)
+    approved, unanswered = bool(waiting.approved_by), it.now >= waiting.until
+    if it.is_quiet(watched):
         yield from recover(it, incident)
-    elif waiting.approved_by:
+    elif approved and _is_as_asked(it, waiting):
         yield from _run_awaited(it, incident, waiting, Reason.APPROVED)
-    elif it.now >= waiting.until:
-        match waiting.otherwise:
-            case Otherwise.RUN:
-                yield from _run_awaited(it, incident, waiting, waiting.reason)
-            case Otherwise.SKIP:
-                yield from climb(it, incident, waiting.step + 1, Reason.NOT_APPROVED)
-            case Otherwise.HAND_OVER:
-                yield from hand_over(it, incident, Reason.NOT_APPROVED)
+    elif not approved and not unanswered:
+        return
+    elif not approved and waiting.otherwise is Otherwise.HAND_OVER:
+        yield from hand_over(it, incident, Reason.NOT_APPROVED)
+    elif it.breaches_now(watched) or acts_blindly(it, watched):
+        yield from _unanswered(it, incident, waiting)
+    elif it.verdict(watched) is Verdict.UNKNOWN:
+        yield from conclude(it, Decision.HOLD, Reason.BLIND, incident=incident, evidence=watched)
+
+
+def _unanswered(it: Situation, incident: Incident, waiting: Waiting) -> Iterator[Record]:
+    if waiting.otherwise is Otherwise.SKIP and not waiting.approved_by:
+        yield from climb(it, incident, waiting.step + 1, Reason.NOT_APPROVED)
+    elif _is_as_asked(it, waiting):
+        yield from _run_awaited(it, incident, waiting, waiting.reason)
+    else:
+        yield from climb(it, incident, waiting.step, waiting.reason)  # people were asked about something else
+
+
+def _is_as_asked(it: Situation, waiting: Waiting) -> bool:
+    """Say whether a reload left the step what it was when people were asked about it."""
+    playbook = it.guard.playbook
+    return waiting.step < len(playbook) and playbook[waiting.step].name == waiting.action
 
 
 def _run_awaited(it: Situation, incident: Incident, waiting: Waiting, reason: Reason) -> Iterator[Record]:
-    watched = it.watched(incident)
-    if waiting.step >= len(it.guard.playbook):
-        yield from hand_over(it, incident, Reason.PLAYBOOK_EXHAUSTED)
-    elif (held := brake(it)) is not None:
-        yield from hold(it, incident, held)
-    elif waiting.approved_by or it.breaches_now(watched) or acts_blindly(it, watched):
+    if (held := brake(it)) is not None:
+        yield from _stopped(it, incident, held)
+    else:
         yield from begin(it, incident, waiting.step, reason, by=waiting.approved_by)
-    elif it.verdict(watched) is Verdict.UNKNOWN:
-        yield from conclude(it, Decision.HOLD, Reason.BLIND, incident=incident, evidence=watched)
 
 
 def run_queued(it: Situation, incident: Incident, *, by: str, why: str) -> Iterator[Record]:
     """Begin the next of the steps that a person wants to be run, whatever else holds but a pause and a dry run."""
     if incident.queue[0] >= len(it.guard.playbook):
         yield from hand_over(it, incident, Reason.PLAYBOOK_EXHAUSTED)
-    elif is_paused(it) or is_dry(it):
-        yield from hold(it, incident, Reason.PAUSED if is_paused(it) else Reason.DRY_RUN)
+    elif is_paused(it):
+        yield from hold(it, incident, Reason.PAUSED)
+    elif is_dry(it):
+        yield from hand_over(it, incident, Reason.DRY_RUN)
     else:
-        yield from begin(it, incident, incident.queue[0], Reason.TRIGGERED, by=by, why=why)
+        begun = tuple(begin(it, incident, incident.queue[0], Reason.TRIGGERED, by=by, why=why))
+        yield from begun
+        it = after(it, begun)
+        incident = it.state.incidents[incident.id]
+        if incident.queue and incident.open_intent is None:  # people were told, which takes no time
+            yield from run_queued(it, incident, by=by, why=why)
 
 
 def take_back(policy: Policy, incident: Incident, *, now: datetime, by: str, why: str) -> Iterator[Record]:
@@ -195,7 +219,7 @@ def acts_blindly(it: Situation, rules: tuple[str, ...] | frozenset[str]) -> bool
 
 def blind_for_too_long(it: Situation, rules: tuple[str, ...] | frozenset[str]) -> bool:
     """Say whether one of the rules could not be seen for longer than the guard waits."""
-    since = [at for rule in rules if (at := it.blind_since(rule)) is not None]
+    since = [at for rule in rules if it.is_current(rule) and (at := it.blind_since(rule)) is not None]
     return bool(since) and it.slot - min(since) >= it.guard.blind.after
 
 

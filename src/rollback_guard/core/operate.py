@@ -9,7 +9,8 @@ from typing import assert_never
 
 from rollback_guard.core.brakes import pause_of, rollout_of
 from rollback_guard.core.conclusion import hand_over
-from rollback_guard.core.decision import new_id
+from rollback_guard.core.decision import breached_at, new_id
+from rollback_guard.core.fold import fold
 from rollback_guard.core.ladder import after, follow_wait, run_queued, take_back
 from rollback_guard.core.model import AlreadyBad, Guard, Mode, Policy
 from rollback_guard.core.operations import (
@@ -184,13 +185,17 @@ def _acknowledge(state: State, asked: Acknowledge, now: datetime) -> Iterator[Re
 def _trigger(it: Situation, asked: Trigger) -> Iterator[Record]:
     steps, why = _steps(it.guard, asked.step), _reasoned(asked.why)
     _may_act(it.policy, it.state, asked.guard, it.now)
+    _nothing_under_way(it.state, asked.guard)
     incident = it.incident
-    if incident is not None and incident.open_intents:
-        raise RefusedError(Refusal.IN_PROGRESS, f"{incident.open_intents[0].action} is under way; wait for its end")
     if incident is None:
         firing = tuple(rule.id for rule in it.triggers() if it.fires_now(rule.id))
         opened = IncidentOpened(
-            incident=new_id(it), guard=asked.guard, at=it.now, breached_at=it.now, rules=firing, by=asked.by
+            incident=new_id(it),
+            guard=asked.guard,
+            at=it.now,
+            breached_at=min(breached_at(it, firing), default=it.now),
+            rules=firing,
+            by=asked.by,
         )
         yield opened
         it = after(it, (opened,))
@@ -221,12 +226,20 @@ def _may_act(policy: Policy, state: State, guard: str, now: datetime) -> None:
         raise RefusedError(Refusal.PAUSED, f"{pause.by} paused it ({pause.why}); resume it first")
 
 
+def _nothing_under_way(state: State, guard: str) -> None:
+    """Refuse to begin an action beside another one of the same guard, of whichever incident that is."""
+    for incident in state.incidents.values():
+        if incident.guard == guard and incident.open_intents:
+            raise RefusedError(Refusal.IN_PROGRESS, f"{incident.open_intents[0].action} is under way; wait for its end")
+
+
 def _undo(policy: Policy, state: State, asked: Undo, now: datetime) -> Iterator[Record]:
     why, incident = _reasoned(asked.why), _incident(state, asked.incident)
     _may_act(policy, state, incident.guard, now)
-    if incident.open_intents:
-        raise RefusedError(Refusal.IN_PROGRESS, f"{incident.open_intents[0].action} is under way; wait for its end")
-    if incident.queue or incident.phase in {IncidentPhase.WAITING, IncidentPhase.VERIFYING}:
+    _nothing_under_way(state, incident.guard)
+    own = state.guards.get(incident.guard)
+    present = state.incidents.get((own and own.incident) or "")
+    if present is not None and present.phase in {IncidentPhase.WAITING, IncidentPhase.VERIFYING}:
         hint = f"the guard is still at it; veto it first: rollback-guard veto {incident.guard}"
         raise RefusedError(Refusal.IN_PROGRESS, hint)
     records = tuple(take_back(policy, incident, now=now, by=asked.by, why=why))
@@ -265,8 +278,9 @@ def _finish_rollout(it: Situation, asked: FinishRollout) -> Iterator[Record]:
 def _report(state: State, asked: Report, now: datetime) -> Iterator[Record]:
     known = {(each.guard, each.name, each.labels) for each in state.signals}
     told = tuple(each for each in asked.signals if each.firing or (each.guard, each.name, each.labels) in known)
-    new = {(each.guard, each.name, each.labels) for each in told if each.firing} - known
-    if len(known) + len(new) > SIGNALS_REMEMBERED:
+    if not told:
+        return
+    signalled = Signalled(at=now, signals=told, by=asked.by)
+    if len(fold(state, signalled).signals) > max(SIGNALS_REMEMBERED, len(known)):
         raise RefusedError(Refusal.TOO_MANY, f"more than {SIGNALS_REMEMBERED} alerts from elsewhere would fire")
-    if told:
-        yield Signalled(at=now, signals=told, by=asked.by)
+    yield signalled

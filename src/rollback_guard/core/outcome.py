@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import takewhile
 from typing import assert_never
 
-from rollback_guard.core.brakes import is_paused
+from rollback_guard.core.brakes import is_maintained, is_paused, pause_of
 from rollback_guard.core.conclusion import hand_over, let_go
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.ladder import acts_blindly, climb, run_queued, take_back
@@ -31,13 +32,16 @@ def conclude(policy: Policy, state: State, ended: Concluded) -> tuple[Record, ..
     incident = after.incidents[incident.id]
     guard = policy.guards.get(incident.guard)
     if intent.undoes:
-        if ended.outcome is not Outcome.SUCCEEDED:
+        may_go_on = policy.mode is not Mode.DRY_RUN and pause_of(after, incident.guard, ended.at) is None
+        if ended.outcome is not Outcome.SUCCEEDED or not may_go_on:
             return (ended,)
         # One after the other, newest first, for as long as that succeeds.
         return (ended, *take_back(policy, incident, now=ended.at, by=intent.by, why=intent.why))
     if guard is None:
         return (ended, *let_go(incident, Reason.GUARD_REMOVED, ended.at))
     it = Situation(policy=policy, state=after, guard=guard, slot=ended.at, now=ended.at)
+    if it.is_gone(incident):
+        return (ended, *let_go(incident, Reason.RULES_REMOVED, ended.at))
     return (ended, *_next(it, incident, intent, ended.outcome))
 
 
@@ -46,7 +50,7 @@ def _next(it: Situation, incident: Incident, intent: Intent, outcome: Outcome) -
         return hand_over(it, incident, Reason.VETOED)
     if incident.queue:
         return run_queued(it, incident, by=intent.by, why=intent.why)
-    if intent.by and any(each.outcome is Outcome.UNKNOWN for each in incident.intents):
+    if intent.by and any(each.outcome is Outcome.UNKNOWN for each in _asked_with(incident, intent)):
         return hand_over(it, incident, Reason.OUTCOME_UNKNOWN)
     match outcome:
         case Outcome.SUCCEEDED:
@@ -61,18 +65,26 @@ def _next(it: Situation, incident: Incident, intent: Intent, outcome: Outcome) -
             assert_never(outcome)
 
 
+def _asked_with(incident: Incident, intent: Intent) -> Iterable[Intent]:
+    """Return the newest intents for which one person gave one reason: what had happened before, they know."""
+    return takewhile(lambda each: (each.by, each.why) == (intent.by, intent.why), reversed(incident.intents))
+
+
 def is_wanted(policy: Policy, state: State, intent: Intended, *, now: datetime) -> bool | None:
     """Say whether an action that was begun is to be tried again now; ``None`` while that is not known.
 
     Its evidence is of that time, and people may have acted since: like any other it is run on what holds at present,
-    and not at all in a dry run or once a person cancelled it. What a person asked for needs no evidence.
+    and not at all in a dry run or once a person cancelled it. What a person asked for needs no evidence, and what is to
+    be taken back of a cancelled playbook is still to be taken back.
     """
     guard = policy.guards.get(intent.guard)
     incident = state.incidents.get(intent.incident)
-    if guard is None or incident is None or policy.mode is Mode.DRY_RUN or incident.vetoed_by:
+    if guard is None or incident is None or policy.mode is Mode.DRY_RUN:
+        return False
+    if incident.vetoed_by and not intent.undoes:
         return False
     it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
-    if is_paused(it):
+    if is_paused(it) or (is_maintained(it) and not intent.by):
         return None
     if intent.by:
         return True

@@ -49,7 +49,7 @@ def _of_incident(view: GuardView, incident: Incident, now: datetime) -> Iterator
     name, id_ = wording.argument(view.name), wording.argument(incident.id)
     care = f" {incident.acknowledged_by} takes care of it." if incident.acknowledged_by else ""
     if incident.escalated and not care:
-        care = f" Nobody has acknowledged it; {incident.escalated} of its levels of escalation were called."
+        care = f" Nobody has acknowledged it, and level {incident.escalated} of its escalation was called."
     acknowledge = Command(text=f"rollback-guard ack {id_}", effect="says that you take care of it")
     waiting = incident.waiting
     if waiting is not None and incident.phase is IncidentPhase.WAITING:

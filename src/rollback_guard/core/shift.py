@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.state import GroupState, GuardState, Incident, IncidentPhase, State
+from rollback_guard.core.state import GroupState, GuardState, Incident, IncidentPhase, Intent, State
 
 
 def shift(state: State, by: timedelta) -> State:
@@ -64,8 +64,17 @@ class _Shift:
         )
         waiting = of.waiting and replace(of.waiting, since=of.waiting.since + by, until=of.waiting.until + by)
         return replace(
-            of, opened_at=of.opened_at + by, breached_at=of.breached_at + by, verification=watch, waiting=waiting
+            of,
+            opened_at=of.opened_at + by,
+            breached_at=of.breached_at + by,
+            intents=self.intents(of.intents),
+            undos=self.intents(of.undos),
+            verification=watch,
+            waiting=waiting,
         )
+
+    def intents(self, of: tuple[Intent, ...]) -> tuple[Intent, ...]:
+        return tuple(replace(each, at=each.at + self.by, concluded_at=self.moved(each.concluded_at)) for each in of)
 
     def guard(self, of: GuardState) -> GuardState:
         under_way = of.rollout and of.rollout.finished_at is None

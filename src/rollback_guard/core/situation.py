@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Guard, Phase, Policy, Rule, Severity, Verdict, worst
 from rollback_guard.core.observation import Family, Unknown, family
-from rollback_guard.core.records import Evidence, Excused
-from rollback_guard.core.state import GroupState, GuardState, Incident, State
+from rollback_guard.core.records import Evidence, Excused, Outcome
+from rollback_guard.core.state import GroupState, GuardState, Incident, IncidentPhase, State
 
 NOTHING = GuardState()
 
@@ -76,6 +76,11 @@ class Situation:
         excused = self.own.excused
         return [alert for alert in alerts if (rule, alert.series) not in excused] if excused else alerts
 
+    def unexcused(self) -> Situation:
+        """The same where everything counts: what is excused is told as what it is."""
+        guards = {**self.state.guards, self.guard.name: replace(self.own, excused=frozenset())}
+        return replace(self, state=replace(self.state, guards=guards))
+
     def excused(self) -> tuple[str, ...]:
         """The rules of which a series fires that does not count, in the order of the files."""
         fires = {
@@ -97,9 +102,19 @@ class Situation:
         )
 
     def watched(self, incident: Incident) -> tuple[str, ...]:
-        """The rules that tell whether an incident is over: its step's own, its own, or all that may make it act."""
-        own = incident.intents[-1].rules if incident.intents else ()
+        """The rules that tell whether an incident is over: its step's own, its own, or all that may make it act.
+
+        A step's own rules say whether it helped. They say nothing where it was not done, and nothing any more once
+        people have the incident: what made the guard act would open the next one as soon as this one is closed.
+        """
+        last = incident.intents[-1] if incident.intents else None
+        done = last is not None and last.outcome is Outcome.SUCCEEDED
+        own = last.rules if last and done and incident.phase is not IncidentPhase.HANDED_OVER else ()
         return own or incident.rules or tuple(rule.id for rule in self.triggers())
+
+    def is_gone(self, incident: Incident) -> bool:
+        """Say whether a reload took all rules of an incident away: nothing would ever tell that it is over."""
+        return bool(incident.rules) and not any(rule in self.policy.rules for rule in incident.rules)
 
     def is_current(self, rule: str) -> bool:
         """Say whether the rule was evaluated lately: after a restart its group may not have caught up yet."""
@@ -120,10 +135,10 @@ class Situation:
         return any(self.verdict_of(rule) is Verdict.BREACH and self.is_current(rule) for rule in rules)
 
     def is_quiet(self, rules: Iterable[str]) -> bool:
-        """Say whether nothing fires any more, not even kept, and everything is known to pass."""
-        rules = tuple(rules)
+        """Say whether nothing fires any more, not even kept, and everything is known to pass at present."""
+        rules = tuple(rule for rule in rules if rule in self.policy.rules)
         fires = any(alert.phase is Phase.FIRING for rule in rules for alert in self.alerts(rule))
-        return not fires and self.verdict(rules) is Verdict.PASS
+        return not fires and all(map(self.is_current, rules)) and self.verdict(rules) is Verdict.PASS
 
     def verdict(self, rules: Iterable[str], *, since: datetime | None = None) -> Verdict:
         """Return the verdict over several rules; one that was not evaluated `since` then is unknown.

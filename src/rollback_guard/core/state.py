@@ -138,6 +138,11 @@ class Incident:
         return self.intents[-1] if self.intents and self.intents[-1].outcome is None else None
 
     @property
+    def has_acted(self) -> bool:
+        """Whether a step was begun that does more than tell people."""
+        return any(not intent.notify for intent in self.intents)
+
+    @property
     def open_intents(self) -> tuple[Intent, ...]:
         """Every intent without an outcome: of a step, and of an undo."""
         return tuple(intent for intent in (*self.intents, *self.undos) if intent.outcome is None)
@@ -166,7 +171,8 @@ class GuardState:
         last: Its last decision.
         acted_at: Times of its actions, oldest first; no longer than the newest `ACTIONS_REMEMBERED`.
         rested_at: When its last incident that acted was over: the cooldown counts from here.
-        opened_at: When its last incidents began, oldest first; no longer than the newest `OPENINGS_REMEMBERED`.
+        opened_at: When its rules opened its last incidents, oldest first; no longer than the newest
+            `OPENINGS_REMEMBERED`.
         excused: What fires and does not count until it has recovered once.
         rollout: The change under it, under way or the last one.
     """

@@ -118,7 +118,9 @@ def _say_incident(
 ) -> None:
     said = log.bind(incident=record.incident, guard=record.guard)
     match record:
-        case IncidentOpened() | IncidentJoined():
+        case IncidentOpened():
+            (said.bind(by=record.by) if record.by else said).warning(record.kind, rules=list(record.rules))
+        case IncidentJoined():
             said.warning(record.kind, rules=list(record.rules))
         case IncidentEnded():
             said.warning(record.kind, decision=record.decision, reason=record.reason)

@@ -23,9 +23,17 @@ from rollback_guard.wire.trust import Trust, TrustError
 
 LINK_LOCAL = tuple(
     ipaddress.ip_network(network)
-    for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "::ffff:169.254.0.0/112", "64:ff9b::a9fe:0/112")
+    for network in (
+        "169.254.0.0/16",
+        "fe80::/10",
+        "fd00:ec2::254/128",
+        "::ffff:169.254.0.0/112",
+        "::169.254.0.0/112",
+        "64:ff9b::a9fe:0/112",
+        "2002:a9fe::/32",
+    )
 )
-"""Where clouds answer with the credentials of the machine; the last two are ways to write the first in IPv6."""
+"""Where clouds answer with the credentials of the machine; the last four are ways to write the first in IPv6."""
 
 TARGETS_OWN = frozenset(
     {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EPROTO}
@@ -40,8 +48,8 @@ _NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody. It stands where the libraries would otherwise load all authorities of the system for plain HTTP."""
 
 
-class RefusedAddressError(Exception):
-    """A name leads to an address that may not be called."""
+class RefusedAddressError(ResolveError):
+    """A name leads to an address that may not be called: as far as we are concerned it has none."""
 
 
 class Deadline:
@@ -122,7 +130,7 @@ class Network(httpcore.AsyncNetworkBackend):
         sent: Whether any byte of a request may have left.
     """
 
-    def __init__(self, resolver: Resolver, trust: Trust, deadline: Deadline, *, allow_link_local: bool = True) -> None:
+    def __init__(self, resolver: Resolver, trust: Trust, deadline: Deadline, *, allow_link_local: bool = False) -> None:
         self.deadline = deadline
         self.trust = trust
         self.sent = False
@@ -166,7 +174,10 @@ class Network(httpcore.AsyncNetworkBackend):
             self.deadline.looking_up += self.deadline.taken - before
         # The address that was checked is the one that is called: a second look-up could give another.
         if not self._allow_link_local and (refused := next(filter(is_link_local, addresses), None)):
-            raise RefusedAddressError(f"{host} leads to {refused}, which is link-local; allow_link_local permits it")
+            raise RefusedAddressError(
+                f"{host} leads to {refused}, which is link-local, where clouds keep credentials; "
+                "only an HTTP action with allow_link_local = true calls it"
+            )
         return addresses
 
     async def sleep(self, seconds: float) -> None:

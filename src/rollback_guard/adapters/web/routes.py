@@ -53,7 +53,7 @@ class Endpoint:
     most: int = BODY_BYTES
 
     def __post_init__(self) -> None:
-        if (self.needs is None) != (self.method is HTTPMethod.GET):
+        if (self.needs is None) != (self.method == HTTPMethod.GET):
             raise ValueError(f"{self.method} {self.path}: what changes something needs a scope, and nothing else does")
 
 

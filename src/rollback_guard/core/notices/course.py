@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from typing import Any, assert_never
 
 from rollback_guard.core import wording
 from rollback_guard.core.model import Otherwise
@@ -131,10 +131,9 @@ def _opened(it: Telling, record: IncidentOpened, incident: Incident) -> Iterator
     lines: list[str] = list(message.seen(it.policy, evidence, now=record.at))
     if decided is not None and holds:
         lines.append(f"Not acting: {wording.why(decided.reason)}.")
-    if incident.phase is IncidentPhase.ACTING:
-        lines.append(
-            f"Now: {message.step_of(it.guard(record.guard), incident.intents[-1].step, incident.intents[-1].action)}."
-        )
+    if incident.waiting is not None:
+        step = message.step_of(it.guard(record.guard), incident.waiting.step, incident.waiting.action)
+        lines.append(f"Now: {step}, waits for people until {message.clock(incident.waiting.until)}.")
     what = "incident, not acting" if holds else "incident"
     yield _about(
         it,
@@ -196,7 +195,7 @@ def _awaited(it: Telling, record: Awaited, incident: Incident) -> Notice:
             *message.seen(it.policy, evidence, now=record.at),
             f"Waits: {message.step_of(guard, record.step, record.action)}, until {message.clock(record.until)}.",
             f"If nobody says anything until then, {otherwise}.",
-            *(f"{effect[:1].upper()}{effect[1:]}: {command}" for command, effect in wording.ways(record.guard)),
+            *(f"  {command} ({effect})" for command, effect in wording.ways(record.guard)),
         ),
         evidence=evidence,
         data=(
@@ -347,7 +346,7 @@ def _about(
     evidence: tuple[Evidence, ...],
     channels: Sequence[str] | None = None,
     data: Data = (),
-    **rest: object,
+    **rest: Any,
 ) -> Notice:
     """Return a notice about an incident: what is special first, then what every one of them says."""
     return it.notice(
