@@ -1,14 +1,20 @@
 """What tests of the journal share: records, notices, and hands that reach into the file from outside."""
 
+import os
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from rollback_guard.core import records
 from rollback_guard.core.notice import Notice, NoticeKind, Urgency
+
+CHILD_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+"""In which a script of the tests finds this module."""
 
 AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -133,3 +139,15 @@ class SmallDisk:
 
     def end(self):
         subprocess.run(["umount", "-l", self.place], check=True)
+
+
+def strace(*arguments):
+    """Run a command under strace, which sees its threads too; skip where nothing may be traced."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    probe = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True)
+    if probe.returncode:
+        pytest.skip("processes cannot be traced here")
+    return subprocess.run(
+        ["strace", "-f", "--seccomp-bpf", "-qq", *map(str, arguments)], capture_output=True, text=True, env=CHILD_ENVIRONMENT
+    )

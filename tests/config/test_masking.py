@@ -70,7 +70,7 @@ BROKEN_TOML = {
     "dead man": '[dead_man]\nurl = "https://ping/%s\n',
 }
 ADDRESSES = f"""[guard]
-rules = []
+rules = ["rules.yaml"]
 
 [notify.oncall]
 url = "slack://{CANARY}"

@@ -79,14 +79,16 @@ Behaviour = Callable[[Talk, Request], None]
 class FaultyServer:
     """Serve one behaviour, which a test may change at any time."""
 
-    def __init__(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, greets: bool = True) -> None:
+    def __init__(
+        self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, greets: bool = True, port: int = 0
+    ) -> None:
         self.behaviour = behaviour
         self.requests: list[Request] = []
         self.connections = 0
         self._tls = tls
         self._greets = greets
         self._stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://localhost:{self._listener.getsockname()[1]}"
         self._threads: list[threading.Thread] = []
@@ -150,6 +152,14 @@ def _read(stream: Any) -> Request | None:
         headers[name.strip().lower()] = value.strip()
     body = stream.read(int(headers.get("content-length", 0))).decode()
     return Request(line=line, headers=headers, form={name: each[0] for name, each in parse_qs(body).items()})
+
+
+def is_range(request: Request) -> bool:
+    return "/query_range" in request.line
+
+
+def matrix(series: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
 
 
 def vector(series: Iterable[Mapping[str, Any]], **envelope: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from contracts.asking import MARGIN, SLOT, TIMEOUT, Counts, group, read, rule, source
-from contracts.prometheus_server import FaultyServer, Talk, error, healthy, lost_syn, vector
+from contracts.prometheus_server import FaultyServer, Talk, error, healthy, lost_syn, matrix, vector
 from loopback import free_port
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.prometheus.client import Client
@@ -89,10 +89,6 @@ def gzipped(body: bytes):
 
 def scalar() -> dict:
     return {"status": "success", "data": {"resultType": "scalar", "result": [1, "5"]}}
-
-
-def matrix(series) -> dict:
-    return {"status": "success", "data": {"resultType": "matrix", "result": list(series)}}
 
 
 WHOLE = json.dumps(vector([ONE]))

@@ -226,6 +226,7 @@ class TestTheVetoCountdown:
         by = timedelta(seconds=seconds)
         film = play(self.film(), "b")
         film.set_clock(by, at=slot(1) + by)
+        film.show(slot(1) + by, {"g/r": seen("b")})
         film.attend(at=slot(2) + by - SECOND)
         assert film.intents() == []
         film.attend(at=slot(2) + by)
@@ -249,7 +250,7 @@ class TestAStepThatAsksFirst:
         ],
     )
     def test_does_what_was_declared_when_nobody_answers(self, otherwise, expected, actions):
-        film = play(a_ladder(asks(otherwise), a_step("page-dba")), "b" * 9)
+        film = play(a_ladder(asks(otherwise), a_step("page-dba")), "b" * 10)
         film.attend(at=slot(10) - SECOND)
         assert film.conclusions() == ["hold/awaiting_approval"]
         film.attend(at=slot(10))

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+import snapshots
 from incidents import ID
 from rollback_guard.adapters.web.replies import STATUS
 from rollback_guard.core import operations
 from rollback_guard.core.operations import Refusal, Refused
 from rollback_guard.core.orders import Paused, Resumed, RolloutStarted, Signal, Triggered
 from rollback_guard.core.records import Decided, Decision, IncidentEnded, Intended, Reason
+from rollback_guard.core.state import Rollout
 from rollback_guard.ports import JournalError
 from served import Daemon, client_within
 
@@ -334,3 +336,24 @@ async def test_a_change_is_counted_by_its_route():
     daemon = Daemon()
     await post("/api/v1/pause", PAUSE, daemon)
     assert daemon.served_requests == [("/api/v1/pause", "POST", 200)]
+
+
+async def test_the_last_rollouts_are_told_with_those_under_way_first():
+    def rollout(guard: str, **changes) -> Rollout:
+        times = {"started_at": NOW, "until": NOW + timedelta(hours=24)}
+        return Rollout(**{"id": f"{guard}-1", "guard": guard, "by": "ann"} | times | changes)
+
+    daemon = Daemon(
+        guards=(
+            snapshots.guard("a", rollout=rollout("a", finished_at=NOW + timedelta(hours=1))),
+            snapshots.guard("b"),
+            snapshots.guard("c", rollout=rollout("c", started_at=NOW - timedelta(hours=9), version="42")),
+            snapshots.guard("d", rollout=rollout("d")),
+        )
+    )
+    async with client_within(daemon, url="http://127.0.0.1/api/v1") as client:
+        found = (await client.get("/rollouts")).json()
+        assert [each["guard"] for each in found["rollouts"]] == ["d", "c", "a"]
+        assert found["total"] == 3
+        (one,) = (await client.get("/rollouts?guard=c")).json()["rollouts"]
+    assert (one["version"], one["finished_at"], one["by"]) == ("42", None, "ann")

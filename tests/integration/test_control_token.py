@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.web import TokenFile
-from rollback_guard.adapters.web.tokens import SHORTEST, Scope, parse
+from rollback_guard.adapters.web.entries import SHORTEST, parse
+from rollback_guard.adapters.web.tokens import Scope
 from rollback_guard.cli.token import SCOPES, command
 from served import Daemon, client_within
 

@@ -8,147 +8,24 @@ import threading
 import time
 import urllib.request
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from loopback import free_port
 from rollback_guard.adapters.clock import SystemClock
-from rollback_guard.adapters.metrics.exposition import CONTENT_TYPE, Metrics
 from rollback_guard.adapters.metrics.label import REASONS
 from rollback_guard.adapters.metrics.metric import Kind
 from rollback_guard.adapters.metrics.registry import METRICS
 from rollback_guard.core import records
 from rollback_guard.core.alert import Because
-from rollback_guard.core.model import Mode, Phase, Severity, Verdict
+from rollback_guard.core.model import Mode, Otherwise, Phase, Verdict
 from rollback_guard.core.observation import Family, Unknown
-from rollback_guard.core.snapshot import GroupView, GuardView, ReloadView, RuleView, Snapshot
-from rollback_guard.core.state import Incident, IncidentPhase, Intent
+from rollback_guard.core.snapshot import JournalView, OutboxView, ReloadView
+from rollback_guard.core.state import Incident, IncidentPhase, Intent, Rollout, Waiting
 from rollback_guard.ports import Goal
-
-AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
-S = timedelta(seconds=1)
-M = timedelta(minutes=1)
-P = "rollback_guard_"
-
-
-def rule(name="errors", **changes):
-    return replace(
-        RuleView(
-            id=f"shop/{name}",
-            group="shop",
-            name=name,
-            probe=False,
-            severity=Severity.CRITICAL,
-            shadow=False,
-            expr="x > 1",
-            hold=10 * M,
-            verdict=Verdict.PASS,
-            phase=Phase.INACTIVE,
-            since=None,
-            value=0.25,
-            threshold=1.0,
-            op=">",
-            margin=0.75,
-            unknown=None,
-            family=None,
-            unknown_since=None,
-            detail="",
-            summary="",
-            guards=("checkout",),
-            pending=0,
-            firing=0,
-            series=(),
-        ),
-        **changes,
-    )
-
-
-GROUP = GroupView(
-    id="shop",
-    source="prometheus",
-    interval=15 * S,
-    rules=1,
-    slot=AT,
-    evaluated_at=AT + S,
-    duration_s=0.5,
-    missed=3,
-)
-
-GUARD = GuardView(
-    name="checkout",
-    rules=("shop/errors",),
-    playbook=("flag-off", "rollback"),
-    incident=None,
-    incident_phase=None,
-    last=None,
-    blind_since=None,
-    blind_on=(),
-    actions_left=2,
-    warming_up_until=None,
-)
-
-SNAPSHOT = Snapshot(
-    at=AT,
-    name="shop",
-    version="0.1.0",
-    mode=Mode.ENFORCE,
-    digest="cafe",
-    started_at=AT - M,
-    ready=True,
-    reload=ReloadView(at=AT, successful=True, succeeded_at=AT),
-    rules=(rule(),),
-    groups=(GROUP,),
-    guards=(GUARD,),
-    incidents=(),
-    decisions=(),
-    storm=False,
-    intents_open=(),
-    journal_failed_since=None,
-    clock_steps=0,
-)
-
-
-class World:
-    """Metrics over a snapshot and a clock that a test may change."""
-
-    def __init__(self, **changes):
-        self.snapshot = replace(SNAPSHOT, **changes)
-        self.time = timedelta(0)
-        self.looks = 0
-        self.metrics = Metrics(self.look, self)
-
-    def look(self):
-        self.looks += 1
-        return self.snapshot
-
-    def elapsed(self):
-        return self.time
-
-    async def scrape(self):
-        self.time += 2 * S
-        body, content_type = await self.metrics.render()
-        assert content_type == CONTENT_TYPE
-        return Scrape(body.decode())
-
-
-class Scrape:
-    def __init__(self, text):
-        self.text = text
-        self.families = list(text_string_to_metric_families(text))
-        self.samples = {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in self.families
-            for sample in family.samples
-        }
-
-    def __call__(self, name, /, **labels):
-        return self.samples.get((P + name, frozenset(labels.items())))
-
-    def all(self, name):
-        return {labels: value for (each, labels), value in self.samples.items() if each == P + name}
+from scraped import AT, GROUP, GUARD, PAUSE, SNAPSHOT, M, P, S, World, concluded, decided, ended, intended, opened, rule
 
 
 @pytest.fixture
@@ -164,40 +41,6 @@ def world():
         each.metrics.close()
 
 
-def opened(incident="checkout-1", at=AT, breached_at=AT - 10 * M):
-    return records.IncidentOpened(
-        incident=incident, guard="checkout", at=at, breached_at=breached_at, rules=("shop/errors",)
-    )
-
-
-def decided(decision, reason, at=AT, incident="checkout-1", guard="checkout"):
-    return records.Decided(guard=guard, at=at, decision=decision, reason=reason, incident=incident)
-
-
-def intended(key, at, action="flag-off", incident="checkout-1"):
-    return records.Intended(
-        key=key,
-        incident=incident,
-        guard="checkout",
-        step=0,
-        action=action,
-        goal="off",
-        at=at,
-        within=M,
-        stable_for=M,
-    )
-
-
-def concluded(key, at, outcome=records.Outcome.SUCCEEDED, action="flag-off", incident="checkout-1"):
-    return records.Concluded(
-        key=key, incident=incident, guard="checkout", action=action, at=at, outcome=outcome, attempts=1
-    )
-
-
-def ended(at, decision=records.Decision.RECOVERED, reason=records.Reason.VERIFIED, incident="checkout-1"):
-    return records.IncidentEnded(incident=incident, guard="checkout", at=at, decision=decision, reason=reason)
-
-
 async def test_every_metric_of_the_table_is_exported_with_its_type_help_and_labels(world):
     since = AT - M
     incident = Incident(
@@ -209,14 +52,32 @@ async def test_every_metric_of_the_table_is_exported_with_its_type_help_and_labe
         phase=IncidentPhase.ACTING,
         intents=(Intent(key="k", step=0, action="flag-off", goal="off", at=AT, within=M, stable_for=M),),
     )
+    waiting = Waiting(
+        step=0,
+        action="flag-off",
+        what=records.Wait.VETO,
+        since=AT,
+        until=AT + M,
+        otherwise=Otherwise.RUN,
+        reason=records.Reason.BREACH,
+    )
+    changing = Rollout(id="r-1", guard="search", started_at=AT, until=AT + M, by="ann", version="2")
     it = world(
         rules=(
             rule(phase=Phase.FIRING, since=since),
             rule("blind", unknown=Unknown.TIMEOUT, family=Family.BLIND, unknown_since=since),
         ),
-        guards=(replace(GUARD, incident="checkout-1", incident_phase="acting", blind_since=since),),
+        guards=(
+            replace(GUARD, incident="checkout-1", incident_phase="acting", blind_since=since),
+            replace(GUARD, name="search", incident="search-1", incident_phase="waiting", waiting=waiting),
+            replace(GUARD, name="pay", rollout=changing, paused=PAUSE, braked_by=records.Reason.PAUSED),
+        ),
         incidents=(incident,),
         journal_failed_since=since,
+        journal=JournalView(head_seq=41, head_hash="ab", size_bytes=4096, checkpointed_at=AT),
+        outbox=(OutboxView(channel="team", letters=1, oldest=AT),),
+        heartbeat_at=AT,
+        fleet_actions_left=3,
     )
     it.metrics.served("/metrics", "GET", 200)
     it.metrics.client_rebuilt("probe")
@@ -565,7 +426,7 @@ async def test_an_incident_shows_its_phase_and_the_intent_that_is_open(world):
     it = world(guards=(acting,), incidents=(incident,), intents_open=("k",))
     scrape = await it.scrape()
     phases = {dict(labels)["phase"]: value for labels, value in scrape.all("incidents_open").items()}
-    assert phases == {"holding": 0, "acting": 1, "verifying": 0, "handed_over": 0}
+    assert phases == {"holding": 0, "waiting": 0, "acting": 1, "verifying": 0, "handed_over": 0}
     assert scrape("intents_open") == 1
     assert scrape("intent_open_since_timestamp_seconds", guard="checkout", action="flag-off") == (AT + M).timestamp()
     assert scrape("incident_opened_timestamp_seconds", guard="checkout") == AT.timestamp()

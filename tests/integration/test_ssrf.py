@@ -26,7 +26,6 @@ SPELLINGS = [
     "2852039166",  # all four
     "0xa9fea9fe",
     "0xA9.0xFE.0xA9.0xFE",
-    "0251.0376.0251.0376",  # octal
     "169.254.170.2",  # containers ask here
     "[::ffff:169.254.169.254]",
     "[::ffff:a9fe:a9fe]",
@@ -133,6 +132,13 @@ async def test_what_is_not_link_local_is_called_and_who_allows_it_calls_all():
         stream = await network(Scripted(("127.0.0.1",)), allow_link_local=True).connect_tcp("a", port)
         await stream.aclose()
     assert not any(map(is_link_local, ("169.253.255.255", "169.255.0.0", "fec0::1", "::ffff:10.0.0.1", "2002:a9ff::1")))
+
+
+@pytest.mark.promise(35)
+@pytest.mark.parametrize("host", [*SPELLINGS, "0251.0376.0251.0376", "0xa9.254.0xa9fe"])
+async def test_what_the_systems_own_resolver_makes_of_a_spelling_is_what_counts(host):
+    with pytest.raises(RefusedAddressError):
+        await network(Resolver()).connect_tcp(host, 80)
 
 
 def test_the_systems_resolver_knows_the_spellings():

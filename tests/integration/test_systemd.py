@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -18,6 +19,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from integration.test_daemon import Daemon
+from loopback import free_port
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.systemd import Systemd
 
@@ -143,7 +146,7 @@ async def test_the_pinging_stops_while_evaluation_is_stuck(manager):
     async def asked_again(times: int) -> None:
         until = asked + times
         async with asyncio.timeout(WITHIN_S):
-            while asked < until:
+            while asked < until:  # noqa: ASYNC110  nobody else tells
                 await asyncio.sleep(0.002)
 
     environ = manager.environ(WATCHDOG_USEC=str(SPAN_US))
@@ -200,3 +203,60 @@ async def test_a_manager_that_does_not_read_holds_nobody_up(manager):
     assert manager.waiting()
     systemd.stopping()
     assert manager.next() == ["STOPPING=1", "STATUS=stopping"]
+
+
+def test_the_real_daemon_tells_its_course_and_pings(tmp_path, monkeypatch):
+    manager = Manager(str(tmp_path / "notify"))
+    for name, value in manager.environ(WATCHDOG_USEC="400000").items():
+        monkeypatch.setenv(name, value)
+    guard = Daemon(tmp_path / "guard", f"http://127.0.0.1:{free_port()}")  # blind, and alive all the same
+
+    def heard(line: str) -> bool:
+        return any(line in manager.next() for _ in range(100))
+
+    with guard:
+        assert heard("READY=1")
+        assert heard("WATCHDOG=1")
+        guard.process.send_signal(signal.SIGHUP)
+        assert heard("RELOADING=1")
+        assert heard("READY=1")
+        assert heard("WATCHDOG=1")
+        guard.process.send_signal(signal.SIGSTOP)
+        manager.waiting()
+        assert manager.is_silent_for(1)
+        guard.process.send_signal(signal.SIGCONT)
+        assert heard("WATCHDOG=1")
+        guard.process.terminate()
+        assert heard("STOPPING=1")
+        guard.process.wait(30)
+    manager.close()
+
+
+needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+
+
+def analyze(*args: str | Path) -> str:
+    done = subprocess.run(["systemd-analyze", *args], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_unit_lets_the_watchdog_bite():
+    text = UNIT.read_text()
+    for line in ("Type=notify", "WatchdogSec=30", "Restart=always", "ExecReload=/bin/kill -HUP $MAINPID"):
+        assert f"\n{line}\n" in text
+
+
+@needs_analyze
+def test_systemd_understands_the_unit(tmp_path):
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))  # it is not installed here
+    assert analyze("verify", unit) == ""
+
+
+@needs_analyze
+@pytest.mark.promise(44)
+def test_the_hardening_of_the_unit_does_not_regress():
+    last = analyze("security", "--offline=true", UNIT).strip().splitlines()[-1]
+    (exposure,) = re.findall(r"exposure level for \S+: ([\d.]+)", last)
+    assert float(exposure) <= 1.5

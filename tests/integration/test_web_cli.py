@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ import snapshots
 from incidents import ID
 from rollback_guard.cli.explain import command as explain
 from rollback_guard.cli.status import command as status
+from rollback_guard.core.remarks import of_instance
 from rollback_guard.core.snapshot import ReloadView
 from served import Daemon, serving_apart
 
@@ -81,11 +83,15 @@ def test_status_names_what_hinders_the_guard():
         at=snapshots.NOW, successful=False, succeeded_at=snapshots.STARTED_AT, problems=("a.yaml:1:1: error: bad",)
     )
     changes = {"reload": refused, "storm": True, "journal_failed_since": snapshots.NOW, "intents_open": ("k-1",)}
-    output = ask(Daemon(ready=False, **changes), status).output
+    daemon = Daemon(ready=False, fleet_actions_left=0, **changes)
+    daemon.picture = replace(daemon.picture, remarks=of_instance(daemon.picture))
+    output = ask(daemon, status).output
     assert "Not every group has been evaluated yet." in output
     assert "A storm holds all actions" in output
-    assert "The journal cannot be written since 2026-03-01 10:01:30 UTC" in output
+    assert "The journal cannot be written since 10:01:30 UTC" in output
+    assert "The configuration was refused at 10:01:30 UTC" in output
     assert "  a.yaml:1:1: error: bad" in output
+    assert "Actions left to all guards together: 0." in output
     assert "An action is under way or of unknown outcome: k-1" in output
 
 

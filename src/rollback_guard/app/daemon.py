@@ -8,7 +8,7 @@ import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rollback_guard.adapters.metrics.exposition import Metrics
 from rollback_guard.adapters.signals import SignalSource
 from rollback_guard.adapters.systemd import Systemd
 from rollback_guard.adapters.ticker import SlotTicker
-from rollback_guard.adapters.web import Server, View, create_app
+from rollback_guard.adapters.web import Certificate, Server, TokenFile, View, create_app
 from rollback_guard.app.chores import Chores, Tasks
 from rollback_guard.app.parts import Closeable, Maker, close
 from rollback_guard.app.picture import Gallery
@@ -79,7 +79,7 @@ class Daemon:
             catch_up=setup.catch_up,
             version=__version__,
             run=secrets.token_hex(3),
-            failed=self._journal_failed,
+            trouble=self._journal_trouble,
         )
         self._runner = Runner(
             clock=self._clock,
@@ -153,7 +153,10 @@ class Daemon:
             operate=self._operate,
             accepts=self._accepts,
         )
-        return Server(create_app(view), host=host, port=port, clock=self._clock)
+        path, tls = self._setup.token_file, self._setup.tls
+        app = create_app(view, tokens=TokenFile(path, self._clock) if path else None)
+        certificate = Certificate(cert_file=tls[0], key_file=tls[1]) if tls else None
+        return Server(app, host=host, port=port, clock=self._clock, certificate=certificate)
 
     def _with_goals(self, policy: Policy) -> Policy:
         return replace(policy, goals={name: action.goal for name, action in self._parts.actions.items()})
@@ -181,8 +184,10 @@ class Daemon:
             and all(labels.get(name) == value for name, value in guard.select)
         ]
 
-    def _journal_failed(self, why: str) -> None:
-        notice = trouble(self._loop.policy, "journal", redact(why), self._clock.now())
+    def _journal_trouble(self, since: datetime, why: str) -> None:
+        """Tell people past the journal, which cannot hold the letter."""
+        text = redact(why) or "it can be written again"
+        notice = trouble(self._loop.policy, "journal", text, since, over=not why)
         if notice.channels:
             self._courier.urgent(notice)
 

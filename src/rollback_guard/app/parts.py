@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from rollback_guard.adapters import notify
 from rollback_guard.adapters.actions import registry
+from rollback_guard.adapters.notify import build as build_channel
 from rollback_guard.adapters.probe import ProbeSource
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.adapters.signals import SignalSource
@@ -62,7 +62,7 @@ class Maker:
                 name, settings, clock=self.clock, telemetry=self.telemetry, directory=self.directory
             )
         for name, spec in setup.channels.items():
-            parts.channels[name] = notify.build(spec, clock=self.clock, directory=self.directory)
+            parts.channels[name] = build_channel(spec, clock=self.clock, directory=self.directory)
         return parts
 
 

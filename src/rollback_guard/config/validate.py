@@ -25,6 +25,9 @@ MOST_PROBLEMS = 200
 ITEM_LISTS = frozenset({"groups", "rules", "probes", "guards", "maintenance"})
 """Lists whose items stand for themselves: a broken one is left out, the others are still checked."""
 
+NAMED_TABLES = frozenset({"datasources", "notify"})
+"""Tables of guard.toml whose entries stand for themselves."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -109,6 +112,8 @@ def _without(
 
 
 def _item(path: KeyPath) -> KeyPath:
+    if len(path) > 1 and path[0] in NAMED_TABLES:
+        return path[:2]
     ends = (n for n in range(len(path), 1, -1) if isinstance(path[n - 1], int) and path[n - 2] in ITEM_LISTS)
     return path[: next(ends, 0)]
 

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import assert_never
 
-from rollback_guard.core.brakes import muted
 from rollback_guard.core.conclusion import conclude, let_go, recover
 from rollback_guard.core.ladder import acts_blindly, after, blind_for_too_long, climb, follow_wait, run_queued
 from rollback_guard.core.model import BlindPolicy, Policy, Severity, Verdict

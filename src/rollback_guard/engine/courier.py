@@ -173,8 +173,9 @@ class Courier:
             return
         for name, desk in self._desks.items():
             mine = [letter for letter in letters if letter.channel == name]
-            if self._is_free(name) and (mine or desk.has_urgent):
-                mine.sort(key=lambda letter: not is_pressing(letter.notice))
+            if self._is_free(name) and (desk.takes(mine) or desk.has_urgent):
+                # A letter that failed before waits for the others: perhaps it is the letter and not the channel.
+                mine.sort(key=lambda letter: (not is_pressing(letter.notice), letter.attempts, letter.number))
                 task = asyncio.create_task(self._deliver(name, desk, mine[:BATCH]), name=f"notify {name}")
                 self._tasks[name] = task
 

@@ -74,12 +74,13 @@ class Desk:
         self._failures = 0
         self._held_back = False
         self._held_pressing = False
+        self._full_until = clock.elapsed()
         self._urgent: deque[Notice] = deque(maxlen=URGENT_KEPT)
 
     def use(self, channel: Channel, spec: ChannelSpec) -> None:
         """Deliver through this from the next letter on; what was wrong before may be mended."""
         self._channel, self._spec = channel, spec
-        self.rests_until = self._clock.elapsed()
+        self.rests_until = self._full_until = self._clock.elapsed()
 
     def put(self, notice: Notice) -> None:
         """Take in what must be told although no journal keeps it."""
@@ -94,6 +95,11 @@ class Desk:
         """Whether it has failed so lately that it is not tried."""
         return self._clock.elapsed() < self.rests_until
 
+    def takes(self, letters: Sequence[Letter]) -> bool:
+        """Say whether it can deliver any of these: where its hour is full only what is pressing, if that."""
+        is_full = self._clock.elapsed() < self._full_until
+        return any(not is_full or (is_pressing(each.notice) and not self._held_pressing) for each in letters)
+
     @property
     def has_urgent(self) -> bool:
         """Whether it holds what no journal keeps."""
@@ -106,7 +112,7 @@ class Desk:
         if not await self._deliver_urgent() or not letters:
             return
         room = self._spec.max_per_hour - await self._outbox.sent_since(self._spec.name, self._clock.now() - WINDOW)
-        for letter in sorted(letters, key=lambda each: not is_pressing(each.notice)):
+        for letter in letters:
             if room > 0 and self._is_held_back(letter):
                 await self._tell_held_back(letters)
                 return
@@ -200,7 +206,7 @@ class Desk:
             log.warning("notices_held_back", channel=self._spec.name, max_per_hour=self._spec.max_per_hour)
         self._held_back = True
         self._held_pressing = self._held_pressing or is_pressing(letter.notice)
-        self.retry_at = self._clock.elapsed() + LONGEST_REST
+        self._full_until = self.retry_at = self._clock.elapsed() + LONGEST_REST
 
     def _is_held_back(self, letter: Letter) -> bool:
         """Say whether a letter is told together with others; what resolves something goes out by itself."""

@@ -39,7 +39,7 @@ class Ledger:
         announce: The notices that records give rise to, once they are folded into the state.
         taken: Hears of records that count from now on.
         is_due: Whether a record must be written although nothing in it has changed.
-        failed: Hears that the journal has begun to fail, and why.
+        trouble: Hears since when the journal fails and why; an empty text says that this is over.
 
     Attributes:
         state: The fold of everything that happened.
@@ -55,7 +55,7 @@ class Ledger:
         announce: Callable[[State, Sequence[Record]], Sequence[Notice]],
         taken: Callable[[Sequence[Record]], None],
         is_due: Callable[[Evaluated], bool],
-        failed: Callable[[str], None],
+        trouble: Callable[[datetime, str], None],
     ) -> None:
         self.state = State()
         self.failed_since: datetime | None = None
@@ -65,7 +65,7 @@ class Ledger:
         self._announce = announce
         self._taken = taken
         self._forced = is_due
-        self._failed = failed
+        self._trouble = trouble
         self._written: dict[str, datetime] = {}
         self._backlog: deque[Record] = deque(maxlen=BACKLOG)
         self._untold: deque[Notice] = deque(maxlen=BACKLOG)
@@ -100,9 +100,7 @@ class Ledger:
             self._backlog.clear()
             self._untold.clear()
             self._since_checkpoint += len(durable)
-            if self.failed_since is not None:
-                log.info("journal_writes_again", since=self.failed_since)
-            self.failed_since = None
+            self._mended()
         self._take(after, records)
         return True
 
@@ -162,8 +160,14 @@ class Ledger:
         return self._forced(record) or core.is_worth_writing(record, last, every=SLOTS_WRITTEN_EVERY)
 
     def _lost(self, error: JournalError) -> None:
-        began = self.failed_since is None
-        self.failed_since = self.failed_since or self._clock.now()
-        log.error("journal_failed", error=str(error), since=self.failed_since, kept=len(self._backlog))
+        began, since = self.failed_since is None, self.failed_since or self._clock.now()
+        self.failed_since = since
+        log.error("journal_failed", error=str(error), since=since, kept=len(self._backlog))
         if began:
-            self._failed(str(error))
+            self._trouble(since, str(error))
+
+    def _mended(self) -> None:
+        since, self.failed_since = self.failed_since, None
+        if since is not None:
+            log.info("journal_writes_again", since=since)
+            self._trouble(since, "")

@@ -96,7 +96,7 @@ class Loop:
         catch_up: timedelta,
         version: str,
         run: str,
-        failed: Callable[[str], None] = lambda why: None,
+        trouble: Callable[[datetime, str], None] = lambda since, why: None,
     ) -> None:
         self.policy = policy
         self.judgements: dict[str, Judgement] = {}
@@ -107,7 +107,7 @@ class Loop:
         self.heartbeat_at: datetime | None = None
         self._sources = sources
         self._ledger = Ledger(
-            journal, clock, announce=self._announce, taken=self._taken, is_due=self._only_now, failed=failed
+            journal, clock, announce=self._announce, taken=self._taken, is_due=self._only_now, trouble=trouble
         )
         self._clock = clock
         self._telemetry = telemetry

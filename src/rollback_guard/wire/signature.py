@@ -38,7 +38,9 @@ class ReplayCache:
         self._seen: set[bytes] = set()
         self._until: list[tuple[datetime, bytes]] = []
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many requests are remembered."""
         return len(self._seen)
 
     def take(self, digest: bytes, *, until: datetime, now: datetime) -> None:

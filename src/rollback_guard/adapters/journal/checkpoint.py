@@ -43,7 +43,7 @@ def encode(state: State) -> str:
         JournalError: It could not be read back.
     """
     groups = tuple((name, _stored(group)) for name, group in state.groups.items())
-    body = as_json(_adapter(), _Stored(rest=replace(state, groups={}), groups=groups))
+    body = as_json(_adapter(), (replace(state, groups={}), groups))
     decode(body)
     return body
 
@@ -54,8 +54,8 @@ def decode(body: str) -> State:
     Raises:
         JournalError: It was written by another version, or by nobody.
     """
-    stored = from_json(_adapter(), body)
-    return replace(stored.rest, groups={name: _restored(group) for name, group in stored.groups})
+    rest, groups = from_json(_adapter(), body)
+    return replace(rest, groups={name: _restored(group) for name, group in groups})
 
 
 def keep(connection: sqlite3.Connection, at: Head, body: str) -> None:
@@ -97,12 +97,8 @@ class _StoredGroup:
     before_outage: _StoredGroup | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
-    """A state whose groups stand beside it."""
-
-    rest: State
-    groups: tuple[tuple[str, _StoredGroup], ...]
+_Stored = tuple[State, tuple[tuple[str, _StoredGroup], ...]]
+"""A state whose groups stand beside it."""
 
 
 @cache

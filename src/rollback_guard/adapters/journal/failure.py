@@ -44,6 +44,8 @@ def kind_of(error: Exception) -> str:
         case OSError(errno=int(number)):
             return SYSTEM_KINDS.get(number, "other")
         case sqlite3.Error():
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE:
+                return "full"  # the index of the write-ahead log could not be made as large as it must be
             return SQLITE_KINDS.get(_code(error), "other")
         case _:
             return "other"

@@ -99,6 +99,8 @@ def connect(path: Path) -> sqlite3.Connection:
         _check(connection, path)
         bring_up_to_date(connection, path, version)
         _check_end(connection)
+        # The write-ahead log was made just now; SQLite does not say when its folder could not be synced.
+        sync(path.parent)
     except BaseException:
         connection.close()
         raise

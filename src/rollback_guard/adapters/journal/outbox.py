@@ -11,7 +11,7 @@ from functools import cache
 from typing import Protocol, TypeVar
 
 import structlog
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from rollback_guard.adapters.journal.chain import as_text
 from rollback_guard.adapters.journal.codec import as_json, from_json, storable
@@ -180,5 +180,5 @@ class SqliteOutbox:
 
 @cache
 def _adapter() -> TypeAdapter[Notice]:
-    # A newer version may say more of a notice; what this one knows of it is worth sending.
-    return TypeAdapter(Notice, config=ConfigDict(extra="ignore", ser_json_inf_nan="strings"))
+    # What a newer version says more of a notice is left out; what this one knows of it is worth sending.
+    return TypeAdapter(Notice)

@@ -94,9 +94,10 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, version: int) -
     """
     if version == SCHEMA_VERSION:
         return
+    copy = path.with_name(f"{path.name}.v{version}")
     if version:
         log.warning("journal_upgrading", path=str(path), schema=version, to=SCHEMA_VERSION)
-        _keep_copy(connection, path.with_name(f"{path.name}.v{version}"))
+        _keep_copy(connection, copy)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for upgrade in [UPGRADES[number] for number in range(version, SCHEMA_VERSION)] if version else [_make_new]:
@@ -107,6 +108,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, version: int) -
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        copy.unlink(missing_ok=True)
         raise
     if version:
         log.warning("journal_upgraded", path=str(path), schema=SCHEMA_VERSION)

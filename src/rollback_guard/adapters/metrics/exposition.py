@@ -9,19 +9,20 @@ from datetime import timedelta
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 
-from rollback_guard.adapters.metrics import registry as table
-from rollback_guard.adapters.metrics.collector import SnapshotCollector
+from rollback_guard.adapters.metrics import gauges
 from rollback_guard.adapters.metrics.metric import Kind, Metric
 from rollback_guard.adapters.metrics.reaction import Reactions
-from rollback_guard.adapters.metrics.series import Names, Series, counter, histogram
-from rollback_guard.core.records import Concluded, Decided, Evaluated, IncidentEnded, IncidentOpened, Record
+from rollback_guard.adapters.metrics.registry import METRICS
+from rollback_guard.adapters.metrics.series import Counts, Names, Spans
+from rollback_guard.adapters.metrics.table import actions, groups, instance, people
+from rollback_guard.adapters.metrics.tally import Tally
+from rollback_guard.adapters.metrics.text import family
+from rollback_guard.core.records import Record
 from rollback_guard.core.snapshot import Snapshot
 from rollback_guard.core.state import Incident
 from rollback_guard.ports import Clock, Goal
@@ -31,7 +32,7 @@ CACHED = timedelta(seconds=1)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-FROM_SNAPSHOT = frozenset({table.GROUP_MISSED, table.CLOCK_STEPS})
+FROM_SNAPSHOT = frozenset({groups.GROUP_MISSED, instance.CLOCK_STEPS})
 """Counters that the journal counts, restarts included."""
 
 
@@ -50,18 +51,15 @@ class Metrics:
         self._snapshot = snapshot
         self._clock = clock
         self._registry = CollectorRegistry()
-        self._gauges = SnapshotCollector()
-        self._registry.register(self._gauges)
-        self._counters: dict[Metric, Series[Counter]] = {
-            metric: counter(metric, self._registry)
-            for metric in table.METRICS
-            if metric.kind is Kind.COUNTER and metric not in FROM_SNAPSHOT
+        self._counters = {
+            metric: Counts(metric) for metric in METRICS if metric.kind is Kind.COUNTER and metric not in FROM_SNAPSHOT
         }
-        self._histograms: dict[Metric, Series[Histogram]] = {
-            metric: histogram(metric, self._registry) for metric in table.METRICS if metric.kind is Kind.HISTOGRAM
+        self._histograms = {
+            metric: Spans(metric, self._registry) for metric in METRICS if metric.kind is Kind.HISTOGRAM
         }
         ProcessCollector(registry=self._registry)
         self._reactions = Reactions(self._incident)
+        self._tally = Tally(self._incident)
         self._names: Names = {}
         self._rendering = asyncio.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
@@ -85,19 +83,8 @@ class Metrics:
     def observe(self, records: Sequence[Record]) -> None:
         """Count what was just made durable."""
         for record in records:
-            self._count(table.JOURNAL_RECORDS, record.kind)
-            match record:
-                case Evaluated():
-                    for transition in record.transitions:
-                        self._count(table.ALERT_TRANSITIONS, transition.because)
-                case Decided():
-                    self._count(table.DECISIONS, record.guard, record.decision, record.reason)
-                case IncidentOpened():
-                    self._count(table.INCIDENTS, record.guard)
-                case IncidentEnded():
-                    self._count(table.INCIDENTS_ENDED, record.decision, record.reason)
-                case Concluded():
-                    self._count(table.ACTIONS, record.action, record.outcome)
+            for metric, labels in self._tally.of(record):
+                self._count(metric, *labels)
             for span in self._reactions.of(record):
                 self._time(span.metric, span.seconds, *span.labels)
 
@@ -105,41 +92,48 @@ class Metrics:
 
     def queried(self, source: str, result: str, seconds: float) -> None:
         """Count and time one request to a source."""
-        self._count(table.SOURCE_REQUESTS, source, result)
-        self._time(table.SOURCE_DURATION, seconds, source)
+        self._count(groups.SOURCE_REQUESTS, source, result)
+        self._time(groups.SOURCE_DURATION, seconds, source)
 
     def evaluated(self, group: str, seconds: float) -> None:
         """Count and time one evaluation of a group; what it missed stands in the journal and comes by the snapshot."""
-        self._count(table.GROUP_EVALUATIONS, group)
-        self._time(table.EVALUATION_DURATION, seconds)
+        self._count(groups.GROUP_EVALUATIONS, group)
+        self._time(groups.EVALUATION_DURATION, seconds)
 
     def attempted(self, action: str, result: str, seconds: float) -> None:
         """Count and time one attempt of an action."""
-        self._count(table.ACTION_ATTEMPTS, action, result)
-        self._time(table.ACTION_ATTEMPT_DURATION, seconds, action)
+        self._count(actions.ACTION_ATTEMPTS, action, result)
+        self._time(actions.ACTION_ATTEMPT_DURATION, seconds, action)
 
     def inspected(self, action: str, goal: Goal) -> None:
         """Count one inspection."""
-        self._count(table.ACTION_INSPECTIONS, action, goal)
+        self._count(actions.ACTION_INSPECTIONS, action, goal)
 
     def journal_failed(self, kind: str) -> None:
         """Count one append that failed."""
-        self._count(table.JOURNAL_ERRORS, kind)
+        self._count(instance.JOURNAL_ERRORS, kind)
+
+    def notified(self, channel: str, result: str) -> None:
+        """Count one attempt to deliver a notice."""
+        self._count(people.NOTIFICATIONS, channel, result)
+
+    def refused(self, kind: str) -> None:
+        """Count one caller that was not let in."""
+        self._count(instance.AUTH_FAILURES, kind)
 
     def client_rebuilt(self, client: str) -> None:
         """Count one connection pool that was made anew."""
-        self._count(table.CLIENT_REBUILDS, client)
+        self._count(groups.CLIENT_REBUILDS, client)
 
     def served(self, route: str, method: str, code: int) -> None:
         """Count one HTTP request."""
-        self._count(table.HTTP_REQUESTS, route, method, str(code))
+        self._count(instance.HTTP_REQUESTS, route, method, str(code))
 
     def _count(self, metric: Metric, *labels: str) -> None:
-        self._counters[metric].at(*labels).inc()
+        self._counters[metric].add(*labels)
 
     def _time(self, metric: Metric, seconds: float, *labels: str) -> None:
-        # A wall clock that was set back would make it negative.
-        self._histograms[metric].at(*labels).observe(max(0.0, seconds))
+        self._histograms[metric].add(seconds, *labels)
 
     def _render(self, snapshot: Snapshot) -> bytes:
         names = _names(snapshot)
@@ -149,8 +143,8 @@ class Metrics:
             for timed in self._histograms.values():
                 timed.follow(names)
             self._names = names
-        self._gauges.snapshot = snapshot
-        return generate_latest(self._registry)
+        counted_so_far = (family(metric, counted.rows()) for metric, counted in self._counters.items())
+        return "".join((gauges.render(snapshot), *counted_so_far)).encode() + generate_latest(self._registry)
 
     def _incident(self, incident: str) -> Incident | None:
         return next((each for each in self._snapshot().incidents if each.id == incident), None)
@@ -162,5 +156,6 @@ def _names(snapshot: Snapshot) -> Names:
         "group": {group.id for group in snapshot.groups},
         "guard": {guard.name for guard in snapshot.guards},
         "action": {action for guard in snapshot.guards for action in guard.playbook},
+        "channel": {box.channel for box in snapshot.outbox},
         "source": {group.source for group in snapshot.groups},
     }

@@ -7,9 +7,10 @@ from typing import get_args, get_type_hints
 
 from rollback_guard.adapters.metrics.metric import Label
 from rollback_guard.core.alert import Because
+from rollback_guard.core.brakes import BRAKES, PATIENT
 from rollback_guard.core.model import Severity
 from rollback_guard.core.observation import Family, Unknown
-from rollback_guard.core.records import Decision, Outcome, Reason, Record
+from rollback_guard.core.records import Decision, Outcome, Reason, Record, Wait
 from rollback_guard.core.state import IncidentPhase
 from rollback_guard.ports import Goal
 
@@ -21,35 +22,44 @@ def _words(of: type[StrEnum]) -> tuple[str, ...]:
     return tuple(each.value for each in of)
 
 
+BRAKED = tuple(reason for reason, _ in BRAKES)
+
 REASONS: dict[Decision, tuple[Reason, ...]] = {
     Decision.NONE: (Reason.HEALTHY,),
     Decision.HOLD: (
         Reason.NOT_CRITICAL,
         Reason.SHADOW,
-        Reason.WARMING_UP,
-        Reason.STORM,
-        Reason.COOLDOWN,
-        Reason.LIMIT_REACHED,
-        Reason.DRY_RUN,
+        Reason.ALREADY_BAD,
+        *BRAKED,
         Reason.IN_PROGRESS,
         Reason.BLIND,
+        Reason.AWAITING_VETO,
+        Reason.AWAITING_APPROVAL,
     ),
-    Decision.ACT: (Reason.BREACH, Reason.BLIND, Reason.NOT_RECOVERED, Reason.ACTION_FAILED),
+    Decision.ACT: (
+        Reason.BREACH,
+        Reason.BLIND,
+        Reason.APPROVED,
+        Reason.TRIGGERED,
+        Reason.NOT_RECOVERED,
+        Reason.ACTION_FAILED,
+        Reason.NOT_APPROVED,  # a step that was skipped because nobody approved it led to this one
+    ),
     Decision.RECOVERED: (Reason.VERIFIED, Reason.BY_ITSELF),
     Decision.HAND_OVER: (
         Reason.PLAYBOOK_EXHAUSTED,
         Reason.CANNOT_TELL,
         Reason.OUTCOME_UNKNOWN,
+        Reason.VETOED,
+        Reason.NOT_APPROVED,
         Reason.GUARD_REMOVED,
         Reason.RULES_REMOVED,
-        Reason.STORM,
-        Reason.LIMIT_REACHED,
-        Reason.DRY_RUN,
+        *(reason for reason in BRAKED if reason not in PATIENT),
     ),
 }
 """Which reasons a decision can have."""
 
-OPEN_PHASES = (IncidentPhase.HOLDING, IncidentPhase.ACTING, IncidentPhase.VERIFYING, IncidentPhase.HANDED_OVER)
+OPEN_PHASES = tuple(phase for phase in IncidentPhase if phase is not IncidentPhase.CLOSED)
 CONCLUSIONS = tuple((decision.value, reason.value) for decision, reasons in REASONS.items() for reason in reasons)
 ENDS = tuple(each for each in CONCLUSIONS if each[0] in {Decision.RECOVERED, Decision.HAND_OVER})
 
@@ -59,18 +69,43 @@ GROUP_NAME = Label(name="group", what="id of the rule's group")
 GUARD = Label(name="guard", what="name of a guard", configured=True)
 ACTION = Label(name="action", what="name of an action", configured=True)
 ACTION_NAME = Label(name="action", what="name of an action")
-SOURCE = Label(name="source", what="name of a data source, or `probe`", configured=True)
+SOURCE = Label(name="source", what="name of a data source, `probe` or `signal`", configured=True)
+CHANNEL = Label(name="channel", what="name of a notification channel", configured=True)
 FAMILY = Label(name="family", values=_words(Family))
 UNKNOWN = Label(name="reason", values=_words(Unknown))
 DECISION = Label(name="decision", values=_words(Decision))
 DECISION_AT_END = Label(name="decision", values=(Decision.RECOVERED.value, Decision.HAND_OVER.value))
 REASON = Label(name="reason", values=_words(Reason))
+BRAKE = Label(name="reason", values=tuple(reason.value for reason in BRAKED))
 OUTCOME = Label(name="outcome", values=_words(Outcome))
 PHASE = Label(name="phase", values=tuple(phase.value for phase in OPEN_PHASES))
 BECAUSE = Label(name="because", values=_words(Because))
 SEVERITY = Label(name="severity", values=_words(Severity))
 GOAL = Label(name="goal", values=_words(Goal))
-TYPE = Label(name="type", values=("rule", "probe"))
+VERIFIED = Label(name="result", values=("recovered", "not_recovered", "cannot_tell"))
+WAIT = Label(name="what", values=_words(Wait))
+ORDER = Label(
+    name="kind",
+    values=(
+        "paused",
+        "resumed",
+        "extended",
+        "approved",
+        "vetoed",
+        "acknowledged",
+        "triggered",
+        "undone",
+        "rollout_started",
+        "rollout_finished",
+    ),
+)
+DELIVERY = Label(name="result", values=("delivered", "transient", "unknown", "given_up", "held_back", OTHER))
+CALLER = Label(name="kind", values=("no_token", "bad_token", "scope", "rate_limited", "signature", OTHER))
+SIGNAL_STATE = Label(name="state", values=("firing", "resolved"))
+ROLLOUT = Label(name="rollout", what="id of the rollout")
+ROLLOUT_VERSION = Label(name="version", what="what is rolled out; may be empty")
+PREVIOUS_VERSION = Label(name="previous_version", what="what a rollback leads back to; may be empty")
+TYPE = Label(name="type", values=("rule", "probe", "signal"))
 SHADOW = Label(name="shadow", values=("true", "false"))
 RESULT = Label(name="result", values=("ok", *_words(Unknown), OTHER))
 ATTEMPT = Label(name="result", values=("succeeded", "transient", "failed", "unknown", OTHER))

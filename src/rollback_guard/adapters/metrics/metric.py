@@ -14,6 +14,12 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+ACTION_S = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+REACTION_S = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+"""From a breach to what follows: `for` alone is minutes, a playbook with two steps may take hours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """One label.
@@ -54,3 +60,22 @@ class Metric:
         """The unit as the name tells it; empty for plain numbers."""
         bare = self.name.removesuffix("_total")
         return next((unit for unit in ("seconds", "bytes", "ratio") if bare.endswith(f"_{unit}")), "")
+
+
+def counter(
+    name: str, text: str, question: str, *labels: Label, zeros: tuple[tuple[str, ...], ...] | None = None
+) -> Metric:
+    """Return a metric that only grows."""
+    full = f"rollback_guard_{name}"
+    return Metric(name=full, kind=Kind.COUNTER, help=text, question=question, labels=labels, zeros=zeros)
+
+
+def gauge(name: str, text: str, question: str, *labels: Label) -> Metric:
+    """Return a metric that says what is the case."""
+    return Metric(name=f"rollback_guard_{name}", kind=Kind.GAUGE, help=text, question=question, labels=labels)
+
+
+def histogram(name: str, text: str, question: str, *labels: Label, buckets: tuple[float, ...]) -> Metric:
+    """Return a metric that says how long things took."""
+    full = f"rollback_guard_{name}"
+    return Metric(name=full, kind=Kind.HISTOGRAM, help=text, question=question, buckets=buckets, labels=labels)

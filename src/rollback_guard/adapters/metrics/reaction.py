@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollback_guard.adapters.metrics.metric import Metric
-from rollback_guard.adapters.metrics.registry import (
+from rollback_guard.adapters.metrics.table.actions import (
     ACTION_DURATION,
     BREACH_TO_ACTION,
     BREACH_TO_DECISION,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import product
 from threading import Lock
-from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, Histogram
 
 from rollback_guard.adapters.metrics.label import OTHER
 from rollback_guard.adapters.metrics.metric import Label, Metric
@@ -21,53 +19,18 @@ Names = Mapping[str, AbstractSet[str]]
 """The names that the configuration in force knows, by the label they stand in."""
 
 
-Made = TypeVar("Made", bound=MetricWrapperBase)
+class Bounds:
+    """Which series one metric has."""
 
-
-class Series(Generic[Made]):
-    """The series of one counter or histogram. May be used from several threads.
-
-    A configured name always has its series, from zero on; the series of a name that is gone go with it.
-    """
-
-    def __init__(self, metric: Metric, made: Made) -> None:
+    def __init__(self, metric: Metric) -> None:
         self._metric = metric
-        self._made = made
-        self._lock = Lock()
-        self._values: set[tuple[str, ...]] = set()
         self._open: dict[str, set[str]] = {label.name: set() for label in metric.labels}
-        if metric.labels and not metric.labels[0].configured:
-            for values in _zeros(metric, metric.labels):
-                self._child(values)
 
-    def at(self, *values: str) -> Made:
-        """Return the one series with these label values."""
-        with self._lock:
-            return self._child(values)
+    def bounded(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """Return label values of which there can not be endlessly many."""
+        return tuple(self._one(label, value) for label, value in zip(self._metric.labels, values, strict=True))
 
-    def follow(self, names: Names) -> None:
-        """Have exactly the series of these names."""
-        labels = self._metric.labels
-        if not labels or not labels[0].configured:
-            return
-        known = names[labels[0].name]
-        with self._lock:
-            for values in [values for values in self._values if values[0] not in known]:
-                self._made.remove(*values)
-                self._values.discard(values)
-            for name in known:
-                for rest in _zeros(self._metric, labels[1:]):
-                    self._child((name, *rest))
-
-    def _child(self, values: tuple[str, ...]) -> Made:
-        labels = self._metric.labels
-        if not labels:
-            return self._made
-        bounded = tuple(self._bounded(label, value) for label, value in zip(labels, values, strict=True))
-        self._values.add(bounded)
-        return self._made.labels(*bounded)
-
-    def _bounded(self, label: Label, value: str) -> str:
+    def _one(self, label: Label, value: str) -> str:
         if label.configured:
             return value
         if label.values:
@@ -77,6 +40,94 @@ class Series(Generic[Made]):
             seen.add(value)
         return value if value in seen else OTHER
 
+    def at_first(self) -> Iterator[tuple[str, ...]]:
+        """Yield the series that are there before anything was counted, whatever the configuration names."""
+        if not self._follows():
+            yield from _zeros(self._metric, self._metric.labels)
+
+    def forgotten(self, names: Names, present: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """Return the series whose name the configuration does not know any more."""
+        if not self._follows():
+            return []
+        known = names[self._metric.labels[0].name]
+        return [values for values in present if values[0] not in known]
+
+    def named(self, names: Names) -> Iterator[tuple[str, ...]]:
+        """Yield the series that every name of the configuration has."""
+        if self._follows():
+            rest = tuple(_zeros(self._metric, self._metric.labels[1:]))
+            for name in names[self._metric.labels[0].name]:
+                yield from ((name, *values) for values in rest)
+
+    def _follows(self) -> bool:
+        return bool(self._metric.labels) and self._metric.labels[0].configured
+
+
+class Counts:
+    """The series of one counter. May be used from several threads.
+
+    A configured name always has its series, from zero on; the series of a name that is gone go with it. Plain numbers
+    in place of prometheus-client's objects save a thousand guards sixty megabytes.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self._bounds = Bounds(metric)
+        self._lock = Lock()
+        self._counts: dict[tuple[str, ...], int] = dict.fromkeys(self._bounds.at_first(), 0)
+
+    def add(self, *values: str) -> None:
+        """Count one more under these label values."""
+        with self._lock:
+            series = self._bounds.bounded(values)
+            self._counts[series] = self._counts.get(series, 0) + 1
+
+    def follow(self, names: Names) -> None:
+        """Have exactly the series of these names."""
+        with self._lock:
+            for values in self._bounds.forgotten(names, self._counts):
+                del self._counts[values]
+            for values in self._bounds.named(names):
+                self._counts.setdefault(values, 0)
+
+    def rows(self) -> list[tuple[tuple[str, ...], int]]:
+        """Return every series with its count."""
+        with self._lock:
+            return list(self._counts.items())
+
+
+class Spans:
+    """The series of one histogram, with names as those of `Counts`. May be used from several threads."""
+
+    def __init__(self, metric: Metric, registry: CollectorRegistry) -> None:
+        names = [label.name for label in metric.labels]
+        self._made = Histogram(metric.name, metric.help, names, buckets=metric.buckets, registry=registry)
+        self._bounds = Bounds(metric)
+        self._lock = Lock()
+        self._series: dict[tuple[str, ...], Histogram] = {}
+        for values in self._bounds.at_first():
+            self._at(values)
+
+    def add(self, seconds: float, *values: str) -> None:
+        """Count something that took so long under these label values."""
+        with self._lock:
+            series = self._at(self._bounds.bounded(values))
+        # A wall clock that was set back would make it negative.
+        series.observe(max(0.0, seconds))
+
+    def follow(self, names: Names) -> None:
+        """Have exactly the series of these names."""
+        with self._lock:
+            for values in self._bounds.forgotten(names, self._series):
+                self._made.remove(*values)
+                del self._series[values]
+            for values in self._bounds.named(names):
+                self._at(values)
+
+    def _at(self, values: tuple[str, ...]) -> Histogram:
+        if values not in self._series:
+            self._series[values] = self._made.labels(*values) if values else self._made
+        return self._series[values]
+
 
 def _zeros(metric: Metric, labels: tuple[Label, ...]) -> Iterator[tuple[str, ...]]:
     """Yield the values that are exported before anything was counted; none where they cannot be known."""
@@ -84,14 +135,3 @@ def _zeros(metric: Metric, labels: tuple[Label, ...]) -> Iterator[tuple[str, ...
         yield from metric.zeros
     elif all(label.values for label in labels):
         yield from product(*(label.values for label in labels))
-
-
-def counter(metric: Metric, registry: CollectorRegistry) -> Series[Counter]:
-    """Return the series of a counter."""
-    return Series(metric, Counter(metric.name, metric.help, [label.name for label in metric.labels], registry=registry))
-
-
-def histogram(metric: Metric, registry: CollectorRegistry) -> Series[Histogram]:
-    """Return the series of a histogram."""
-    names = [label.name for label in metric.labels]
-    return Series(metric, Histogram(metric.name, metric.help, names, buckets=metric.buckets, registry=registry))

@@ -35,8 +35,8 @@ class Wording:
     def of(self, notice: Notice) -> tuple[str, str]:
         """Return title and body."""
         faults: list[str] = []
-        title = _filled("title", self._title, notice, notice.title, TITLE_CHARS, faults)
-        body = _filled("body", self._body, notice, notice.body, BODY_CHARS, faults)
+        title = _filled("title", self._title, notice, most=TITLE_CHARS, faults=faults)
+        body = _filled("body", self._body, notice, most=BODY_CHARS, faults=faults)
         return " ".join(title.split()) or notice.title, "\n".join((body, *faults))
 
 
@@ -83,7 +83,8 @@ def _compiled(spec: ChannelSpec, key: str, source: str | None) -> Template | Non
         raise ValueError(f"[notify.{spec.name}] {key}: template: nested too deeply") from None
 
 
-def _filled(key: str, template: Template | None, notice: Notice, default: str, most: int, faults: list[str]) -> str:
+def _filled(key: str, template: Template | None, notice: Notice, *, most: int, faults: list[str]) -> str:
+    default = str(names(notice)[key])
     if template is None:
         return default
     try:

@@ -59,32 +59,24 @@ class PrometheusSource:
         time_limit = max(self._endpoint.timeout, group.interval * SHARE_OF_INTERVAL)
         inquiry = self._inquire(group, until=self._clock.elapsed() + time_limit)
 
-        said = await self._ask(group, inquiry, grid, due=tuple(ages.due(group, grid.end_ms)))
+        beat, due = self._heartbeat.queries(group, grid.end_ms), tuple(ages.due(group, grid.end_ms))
+        said = await self._ask([*beat, *queries_of(group), *due], group, inquiry, grid, due=due)
         doubt = self._heartbeat.doubt(group, said, grid.end_ms)
         if doubt is not None:
             return disbelieved(group, said, doubt)
+        self._heartbeat.learn(group, said, grid.end_ms)
         ages.learn(group, said, grid)
         said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
         observations = observe(group, said, grid.end_ms, expected)
         return await ages.mark(group, observations, inquiry, grid)
 
-    async def _ask(self, group: Group, inquiry: Inquiry, grid: Grid, *, due: Sequence[str] = ()) -> dict[str, Result]:
-        """Ask what every instant needs; the heartbeat goes along, unless another group has just asked for it.
-
-        Args:
-            group: Whose rules are asked for.
-            inquiry: Asks.
-            grid: For which instants.
-            due: Further questions for the times of newest samples.
-        """
-        asked_at, is_present = self._clock.elapsed(), grid.count == 1
-        known = self._heartbeat.known(grid.end_ms, asked_at) if is_present else None
-        own = self._heartbeat.queries if known is None else ()
-        said = await inquiry.ask([*own, *queries_of(group), *due], grid)
-        said |= plausible({query: said[query] for query in (*self._heartbeat.ages, *due) if query in said})
-        if known is None and is_present:
-            self._heartbeat.learn(said, grid.end_ms, asked_at)
-        return said | (known or {})
+    async def _ask(
+        self, queries: Sequence[str], group: Group, inquiry: Inquiry, grid: Grid, *, due: Sequence[str] = ()
+    ) -> dict[str, Result]:
+        """Ask, and take no times of newest samples for true that cannot be."""
+        said = await inquiry.ask(queries, grid)
+        times = [query for query in (*self._heartbeat.ages(group), *due) if query in said]
+        return said | plausible({query: said[query] for query in times})
 
     async def read_range(
         self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
@@ -96,7 +88,8 @@ class PrometheusSource:
             grid = Grid(
                 start_ms=to_ms(run[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(run)
             )
-            said = await self._ask(group, inquiry, grid)
+            asked = [*self._heartbeat.queries_of_past(group), *queries_of(group)]
+            said = await self._ask(asked, group, inquiry, grid)
             if is_silence(said) or self._heartbeat.is_lost(said):
                 continue
             expected = with_series_said(group, said, expected)

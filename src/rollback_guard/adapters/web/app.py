@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from rollback_guard.adapters.web.access import Access
 from rollback_guard.adapters.web.control import Control
@@ -71,4 +73,14 @@ def _with_document(described: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
 async def _refused(request: Request, error: Exception) -> Response:
     """Answer as JSON what no route answers, such as 404 and 405."""
     assert isinstance(error, HTTPException)  # noqa: S101  registered for nothing else
-    return json_response(ErrorView(error=error.detail.lower()), error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of one route only, and a path may have one that reads and one that changes.
+        headers["allow"] = ", ".join(sorted(_methods(request)))
+    return json_response(ErrorView(error=error.detail.lower()), error.status_code, headers)
+
+
+def _methods(request: Request) -> Iterator[str]:
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            yield from route.methods

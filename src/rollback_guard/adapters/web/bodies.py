@@ -234,7 +234,7 @@ def _began(value: Any) -> datetime:
     except ValueError:
         raise ValueError("this is no time; write one such as 2026-03-01T10:01:30Z") from None
     if not EARLIEST <= at.year < LATEST:
-        raise ValueError(f"the year must be one from {EARLIEST} to {LATEST}")
+        raise ValueError(f"the year must be one from {EARLIEST} to {LATEST - 1}")
     return at
 
 
@@ -252,7 +252,9 @@ class Alert(BaseModel):
         Field(max_length=LABELS),
     ]
     annotations: dict[str, str] = {}
-    began: Annotated[AwareDatetime, BeforeValidator(_began)] = Field(alias="startsAt")
+    began: Annotated[AwareDatetime, BeforeValidator(_began)] = Field(
+        alias="startsAt", description=f"with a time zone, in a year from {EARLIEST} to {LATEST - 1}"
+    )
 
 
 class Alerts(BaseModel):

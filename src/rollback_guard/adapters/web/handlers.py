@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from rollback_guard.adapters.web.page import draw
 from rollback_guard.adapters.web.query import read_query
 from rollback_guard.adapters.web.refusal import Refusal, json_response
+from rollback_guard.adapters.web.replies import RolloutsView
 from rollback_guard.adapters.web.views import (
     DecisionsView,
     GuardsView,
@@ -110,6 +111,19 @@ class Handlers:
         if found is None:
             raise Refusal(404, f"there is no incident {id_}", near=_near(id_, snapshot))
         return await _json(lambda: IncidentView(at=snapshot.at, incident=found, story=tell(records), records=records))
+
+    async def rollouts(self, request: Request) -> Response:
+        """Answer with the last rollout of each guard."""
+        query, snapshot = read_query(request.query_params, limit=RULES_SHOWN), self._view.snapshot()
+
+        def answer() -> RolloutsView:
+            found = [
+                each.rollout for each in snapshot.guards if each.rollout and query.guard in (None, each.rollout.guard)
+            ]
+            found.sort(key=lambda rollout: (rollout.finished_at is None, rollout.started_at), reverse=True)
+            return RolloutsView(at=snapshot.at, total=len(found), rollouts=tuple(found[: query.limit]))
+
+        return await _json(answer)
 
     async def decisions(self, request: Request) -> Response:
         """Answer with the decisions."""

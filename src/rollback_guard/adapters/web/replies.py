@@ -19,6 +19,7 @@ from rollback_guard.core.orders import (
     Vetoed,
 )
 from rollback_guard.core.records import Concluded, Decided, IncidentEnded, IncidentOpened, Intended, Record
+from rollback_guard.core.state import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,15 @@ class AlertsView:
     by: str
     accepted: int
     ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutsView:
+    """The last rollout of every guard that had one: those under way first, then the newest."""
+
+    at: datetime
+    total: int
+    rollouts: tuple[Rollout, ...]
 
 
 STATUS: dict[Refusal, int] = {
@@ -76,7 +86,7 @@ def _said(record: Record) -> str:
         case Extended(guard=guard, until=until):
             return f"{guard}, {_until(until)}"
         case RolloutStarted(guard=guard, rollout=rollout, version=version, until=until):
-            return f"{guard}, {' '.join(filter(None, (rollout, version)))}, {_until(until)}"
+            return f"{guard}, {' '.join(dict.fromkeys(filter(None, (rollout, version))))}, {_until(until)}"
         case RolloutFinished(guard=guard, rollout=rollout):
             return f"{guard}, {rollout}"
         case Triggered(guard=guard, steps=steps, why=why):

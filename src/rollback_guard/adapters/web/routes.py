@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from rollback_guard.adapters.web.control import ALERTS_BYTES, BODY_BYTES, Control
 from rollback_guard.adapters.web.handlers import Handlers
-from rollback_guard.adapters.web.replies import AlertsView, DoneView, RefusedView
+from rollback_guard.adapters.web.replies import AlertsView, DoneView, RefusedView, RolloutsView
 from rollback_guard.adapters.web.tokens import Scope
 from rollback_guard.adapters.web.views import (
     DecisionsView,
@@ -95,6 +95,7 @@ def endpoints(handle: Handlers, control: Control) -> tuple[Endpoint, ...]:
         _list("/api/v1/incidents", handle.incidents, IncidentsView),
         Endpoint(path="/api/v1/incidents/{id}", handler=handle.incident, answers={200: IncidentView, 404: ErrorView}),
         _list("/api/v1/decisions", handle.decisions, DecisionsView),
+        _list("/api/v1/rollouts", handle.rollouts, RolloutsView),
         *_changes(control),
     )
 

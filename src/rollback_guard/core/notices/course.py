@@ -25,7 +25,7 @@ from rollback_guard.core.records import (
     Reason,
     Wait,
 )
-from rollback_guard.core.state import Incident, IncidentPhase
+from rollback_guard.core.state import Incident
 
 Course = IncidentOpened | Decided | Awaited | Intended | Concluded | IncidentEnded | IncidentCleared | Escalated
 

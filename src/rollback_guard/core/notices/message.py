@@ -139,12 +139,14 @@ def ways_on(policy: Policy, guard: str, incident: Incident | None) -> Iterator[s
     else:
         id_ = wording.argument(incident.id)
         if incident.phase in {IncidentPhase.HOLDING, IncidentPhase.WAITING, IncidentPhase.ACTING}:
-            yield f"To stop it: rollback-guard pause {name} --reason …"
+            yield f"To stop the guard: rollback-guard pause {name} --reason …"
         elif incident.phase is IncidentPhase.VERIFYING:
             yield f"To stop what comes after it: rollback-guard veto {name} --reason …"
         if incident.acknowledged_at is None and incident.phase is not IncidentPhase.CLOSED:
             yield f"To say that you take care: rollback-guard ack {id_}"
-        if any(policy.undos.get(intent.action) for intent in incident.intents if intent.outcome is Outcome.SUCCEEDED):
+        is_over = incident.phase in {IncidentPhase.HANDED_OVER, IncidentPhase.CLOSED}
+        succeeded = [intent.action for intent in incident.intents if intent.outcome is Outcome.SUCCEEDED]
+        if is_over and any(policy.undos.get(action) for action in succeeded):
             yield f"If it was a false alarm: rollback-guard undo {id_} --reason …"
         yield f"Why: rollback-guard explain {id_}"
     if policy.url:

@@ -6,7 +6,7 @@ anybody can know; from there on each channel is told once, and once more when it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rollback_guard.core.model import Policy
 from rollback_guard.core.records import Decided, Decision, Reason
@@ -16,13 +16,14 @@ from rollback_guard.core.state import Incident, IncidentPhase, State
 def storm_of(policy: Policy, state: State, incident: Incident) -> tuple[Incident, ...]:
     """Return the incidents of the storm that an incident is part of, oldest first; none where there is no storm."""
     around = [each for each in state.incidents.values() if not each.opened_by]
-    if incident not in around:
+    place = _place(around, incident)
+    if place is None:
         return ()
     within = policy.storm.within
-    near = {each.guard for each in around if abs(each.opened_at - incident.opened_at) <= within}
+    begin, end = incident.opened_at - within, incident.opened_at + within
+    near = {each.guard for each in around if begin <= each.opened_at <= end}
     if len(near) <= policy.storm.guards:
         return ()
-    place = around.index(incident)
     first = last = place
     while first > 0 and around[first].opened_at - around[first - 1].opened_at <= within:
         first -= 1
@@ -33,11 +34,16 @@ def storm_of(policy: Policy, state: State, incident: Incident) -> tuple[Incident
 
 def is_one_of_many(policy: Policy, storm: tuple[Incident, ...], incident: Incident) -> bool:
     """Say whether an incident is told with its storm: it was one already when it began, and nothing was done in it."""
-    if incident.intents or incident.undos or incident.opened_by or incident not in storm:
+    place = _place(storm, incident)
+    if place is None or incident.intents or incident.undos or incident.opened_by:
         return False
-    earlier = storm[: storm.index(incident) + 1]
-    guards = {each.guard for each in earlier if incident.opened_at - each.opened_at <= policy.storm.within}
-    return len(guards) > policy.storm.guards
+    begin = incident.opened_at - policy.storm.within
+    return len({each.guard for each in storm[: place + 1] if each.opened_at >= begin}) > policy.storm.guards
+
+
+def _place(among: Sequence[Incident], incident: Incident) -> int | None:
+    """Return where an incident is; by its id, for comparing whole incidents takes long where there are thousands."""
+    return next((place for place, each in enumerate(among) if each.id == incident.id), None)
 
 
 def open_for(policy: Policy, storm: tuple[Incident, ...], channel: str) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""The table of all metrics, by what they tell of."""
