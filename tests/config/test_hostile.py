@@ -34,6 +34,10 @@ YAML = {
     "a set of half a million keys": ("{" + "".join(f"{n:x}," for n in range(120_000)) + "}", "too-large"),
     "question marks": ("? " * 100_000, "yaml-key"),
     "faults on one line": ("{" + "".join(f"k{n}: 1, " for n in range(40_000)) + "}", "more-problems"),
+    "a hundred thousand signals": (
+        "guards:\n- guard: g\n  select: {a: b}\n  playbook: [{action: a}]\n  signals: [" + "a," * 90_000 + "]\n",
+        "bad-value",
+    ),
     "names of secrets": ("a: {" + "token" * 150_000 + ": [}", "yaml-syntax"),
     "the same key again and again": ("a: 1\n" * 150_000, "duplicate-key"),
     "unknown keys": ("".join(f"k{n}: 1\n" for n in range(40_000)), "more-problems"),
@@ -50,6 +54,19 @@ YAML = {
     "right-to-left marks": ("gro\u202eups: []\n", "unknown-key"),
 }
 TOML = {
+    "windows that never open": (
+        "[guard]\nrules = ['*.toml']\n" + "[[maintenance]]\nname='a'\ncron='0 0 30 2 *'\nfor='1h'\n" * 5_000,
+        "bad-value",
+    ),
+    "a long line of cron": (
+        "[[maintenance]]\nname='a'\ncron='" + "1," * 200_000 + "1 * * * *'\nfor='1h'\n",
+        "bad-cron",
+    ),
+    "a long address": ("[guard]\nrules = ['*.toml']\n[notify.a]\nurl='http://" + "a" * 500_000 + "'\n", "bad-url"),
+    "a deep message": (
+        "[notify.a]\nurl_file='x'\ntitle='{{ " + "(" * 8_000 + "'\n",
+        "bad-template",
+    ),
     "a dotted key of 400,000 parts": ("a." * 400_000 + "b = 1", "too-large"),
     "a dotted key of 10,000 parts": ("a." * 10_000 + "b = 1", "too-deep"),
     "brackets": ("a = " + "[" * 50_000, "too-deep"),

@@ -14,7 +14,7 @@ from fakes import FakeClock
 from real_prometheus import RealPrometheus
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.core.judgement import judge
-from rollback_guard.core.model import NoData, Rule, Verdict
+from rollback_guard.core.model import Group, NoData, Rule, Verdict
 from rollback_guard.core.observation import (
     ROAD,
     Answer,
@@ -33,7 +33,6 @@ HEARTBEAT = "count(up)"
 AGE = "max(timestamp(up))"
 MAX_AGE = timedelta(minutes=1)
 GENEROUS = timedelta(seconds=60)
-SECOND = timedelta(seconds=1)
 
 
 def answers(**values: str | None):
@@ -75,6 +74,13 @@ async def test_an_answer_with_a_heartbeat_counts_and_costs_one_request():
     assert server.queries == [HEARTBEAT, AGE, "one", "two", "three"]
 
 
+async def test_a_group_whose_rules_do_not_care_for_age_does_not_ask_for_that_of_the_heartbeat():
+    with FaultyServer(answers(newest="1")) as server:
+        async with source(server.url, heartbeat=HEARTBEAT) as made:
+            assert isinstance((await read(made, rule("a", "one")))["a"].measured, Answer)
+    assert server.queries == [HEARTBEAT, "one"]
+
+
 @pytest.mark.promise(10)
 @pytest.mark.parametrize("value", [None, "0", "-1", "NaN", "+Inf", "-Inf"])
 async def test_without_a_sample_above_zero_nothing_that_the_server_says_counts(value):
@@ -94,8 +100,7 @@ async def test_one_sample_above_zero_among_several_is_enough():
             {"metric": {"__rule__": str(place), "job": job}, "value": [0, value]}
             for job, value in (("a", "0"), ("b", "NaN"), ("c", "1"))
         ]
-        times = {"metric": {"__rule__": str(request.queries.index(AGE))}, "value": [0, str(SLOT.timestamp())]}
-        talk.say(vector([*beats, times]))
+        talk.say(vector(beats))
 
     with FaultyServer(behave) as server:
         async with source(server.url, heartbeat="up") as made:
@@ -186,18 +191,33 @@ async def test_a_broken_rule_does_not_cost_the_heartbeat():
                 assert doubt_of(observations["b"]) is Unknown.QUERY_ERROR
 
 
+def one_group(place: int, *, no_data: NoData = NoData.HOLD) -> Group:
+    watched = replace(rule("r", f"one{place}", max_age=MAX_AGE), no_data=no_data)
+    return replace(group(watched), id=f"g{place}")
+
+
 async def test_groups_that_read_the_same_second_share_one_question():
+    counts = Counts()
+    with FaultyServer(answers()) as server:
+        async with source(server.url, counts=counts, heartbeat=HEARTBEAT) as made:
+            for place in range(200):
+                slot = SLOT.replace(microsecond=0) + timedelta(milliseconds=5 * place)
+                assert isinstance((await made.read(one_group(place), slot, {}))["g/r"].measured, Answer)
+            assert counts.results == {"ok": 200}
+            asked = server.queries.count(HEARTBEAT)
+            assert asked <= 3  # one, and one more for every two seconds that this machine takes
+            assert server.queries.count(AGE) == asked
+            await made.read(one_group(0), SLOT + timedelta(seconds=1), {})
+            assert server.queries.count(HEARTBEAT) == asked + 1
+
+
+async def test_a_question_without_ages_does_not_serve_a_group_that_wants_them():
     with FaultyServer(answers()) as server:
         async with source(server.url, heartbeat=HEARTBEAT) as made:
-            for place in range(200):
-                each = replace(group(rule("r", f"one{place}")), id=f"g{place}")
-                slot = SLOT.replace(microsecond=0) + timedelta(milliseconds=5 * place)
-                assert isinstance((await made.read(each, slot, {}))["g/r"].measured, Answer)
-            asked = server.queries.count(HEARTBEAT)
-            await read(made, rule("r", "one"), slot=SLOT + SECOND)
-            assert server.queries.count(HEARTBEAT) == asked + 1
-    assert asked <= 3  # one, and one more for every two seconds that this machine takes
-    assert len(server.requests) == 201
+            await read(made, rule("r", "one"))
+            await made.read(one_group(0), SLOT, {})
+            await read(made, rule("r", "one"))
+    assert (server.queries.count(HEARTBEAT), server.queries.count(AGE)) == (2, 1)
 
 
 async def test_what_was_said_a_moment_ago_serves_and_not_what_was_said_before_the_clock_was_set_back():
@@ -206,10 +226,10 @@ async def test_what_was_said_a_moment_ago_serves_and_not_what_was_said_before_th
         made = PrometheusSource(Endpoint(name="p", url=server.url, heartbeat=HEARTBEAT), clock, Counts())
         try:
             for _ in range(2):
-                await made.read(group(rule("r", "one")), SLOT, {})
+                await made.read(one_group(0), SLOT, {})
             assert server.queries.count(HEARTBEAT) == 1
             await clock.advance(timedelta(hours=1))
-            await made.read(group(rule("r", "one")), SLOT, {})
+            await made.read(one_group(0), SLOT, {})
             assert server.queries.count(HEARTBEAT) == 2
         finally:
             await made.close()
@@ -226,6 +246,24 @@ async def test_an_absent_heartbeat_is_shared_too_but_one_that_was_not_answered_i
             assert doubt_of((await read(made, rule("r", "one")))["r"]) is Unknown.CONNECT
             server.behaviour = answers()
             assert isinstance((await read(made, rule("r", "one")))["r"].measured, Answer)
+
+
+SENSITIVE = {
+    "no data is fine": replace(rule("r", "one"), no_data=NoData.OK),
+    "no data is a breach": replace(rule("r", "one"), no_data=NoData.BREACH),
+    "a condition that cannot be split": replace(rule("r", "one"), condition=split("absent(one)")),
+    "a `when` that cannot be split": replace(rule("r", "one"), when=split("two > 1 and three > 1")),
+}
+
+
+@pytest.mark.promise(10)
+@pytest.mark.parametrize("watched", SENSITIVE.values(), ids=SENSITIVE.keys())
+async def test_to_a_rule_that_takes_nothing_for_a_verdict_the_answer_of_a_moment_ago_proves_nothing(watched):
+    with FaultyServer(answers()) as server:
+        async with source(server.url, heartbeat=HEARTBEAT) as made:
+            assert isinstance((await made.read(one_group(0), SLOT, {}))["g/r"].measured, Answer)
+            server.behaviour = healthy(lambda query: None)  # it was restarted, and its data are gone
+            assert doubt_of((await read(made, watched))["r"]) is Unknown.HEARTBEAT
 
 
 async def test_past_slots_whose_heartbeat_got_no_answer_can_be_asked_for_again():

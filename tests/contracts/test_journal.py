@@ -8,59 +8,19 @@ import stat
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from journals import AT, Failures, SmallDisk, concluded, evaluated, intended
 from rollback_guard.adapters.journal import file
 from rollback_guard.adapters.journal.ballast import SIZE_BYTES
 from rollback_guard.adapters.journal.sqlite import CHUNK, SqliteJournal
 from rollback_guard.core import records
 from rollback_guard.ports import JournalError
 
-AT = datetime(2024, 5, 1, 12, tzinfo=UTC)
 KILLER = Path(__file__).parent / "journal_killer.py"
-
-
-class Failures:
-    """The part of the telemetry that a journal talks to."""
-
-    def __init__(self):
-        self.kinds = []
-
-    def journal_failed(self, kind):
-        self.kinds.append(kind)
-
-
-def evaluated(number, group="g"):
-    return records.Evaluated(group=group, slot=AT + timedelta(seconds=number))
-
-
-def intended(number=0, incident="checkout-1"):
-    return records.Intended(
-        key=f"{incident}-{number}",
-        incident=incident,
-        guard="checkout",
-        step=number,
-        action="flag-off",
-        goal="flag off",
-        at=AT,
-        within=timedelta(minutes=3),
-        stable_for=timedelta(minutes=1),
-    )
-
-
-def concluded(number=0, incident="checkout-1", detail=""):
-    return records.Concluded(
-        key=f"{incident}-{number}",
-        incident=incident,
-        guard="checkout",
-        action="flag-off",
-        at=AT,
-        outcome=records.Outcome.SUCCEEDED,
-        detail=detail,
-    )
 
 
 @pytest.fixture
@@ -85,22 +45,9 @@ def small_disk(tmp_path):
     """A file system of 8 MiB, which a test may fill."""
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"a file system of a few megabytes cannot be mounted here: {made.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def fill(place):
-    """Leave not a byte."""
-    with (place / "rubbish").open("wb", buffering=0) as rubbish:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    rubbish.write(b"x" * size)
-            except OSError:
-                continue
+    disk = SmallDisk(place, "8m")
+    yield disk
+    disk.end()
 
 
 async def append_until_it_fails(journal):
@@ -404,19 +351,19 @@ def test_a_file_that_this_user_cannot_write_is_refused(path, failures):
 
 
 def test_a_file_system_mounted_read_only_is_refused(small_disk, failures):
-    asyncio.run(SqliteJournal(small_disk / "guard.db", telemetry=failures).close())
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    asyncio.run(SqliteJournal(small_disk.place / "guard.db", telemetry=failures).close())
+    subprocess.run(["mount", "-o", "remount,ro", small_disk.place], check=True)
     with pytest.raises(JournalError, match="cannot be written"):
-        SqliteJournal(small_disk / "guard.db", telemetry=failures)
+        SqliteJournal(small_disk.place / "guard.db", telemetry=failures)
 
 
 @pytest.mark.promise(24)
 async def test_a_full_disk_takes_no_intent_yet_still_the_outcome_of_what_had_begun(small_disk, failures):
-    path = small_disk / "guard.db"
+    path = small_disk.place / "guard.db"
     journal = SqliteJournal(path, telemetry=failures)
     await journal.append([intended(0)])
-    assert (small_disk / "guard.db.ballast").stat().st_size == SIZE_BYTES
-    fill(small_disk)
+    assert (small_disk.place / "guard.db.ballast").stat().st_size == SIZE_BYTES
+    small_disk.fill()
     with pytest.raises(JournalError, match="disk is full"):
         await append_until_it_fails(journal)
     assert failures.kinds == ["full"]
@@ -427,9 +374,9 @@ async def test_a_full_disk_takes_no_intent_yet_still_the_outcome_of_what_had_beg
             await journal.append([each])
     await journal.append([concluded(2)])
 
-    (small_disk / "rubbish").unlink()
+    small_disk.free()
     await journal.append([intended(3)])
-    assert (small_disk / "guard.db.ballast").stat().st_size == SIZE_BYTES
+    assert (small_disk.place / "guard.db.ballast").stat().st_size == SIZE_BYTES
     await journal.close()
     again = SqliteJournal(path, telemetry=failures)
     kept = [record for record in await again.read() if not isinstance(record, records.Evaluated)]
@@ -439,10 +386,10 @@ async def test_a_full_disk_takes_no_intent_yet_still_the_outcome_of_what_had_beg
 
 @pytest.mark.promise(25)
 async def test_an_append_that_failed_on_a_full_disk_is_not_there_afterwards(small_disk, failures):
-    path = small_disk / "guard.db"
+    path = small_disk.place / "guard.db"
     journal = SqliteJournal(path, telemetry=failures)
     acknowledged = []
-    fill(small_disk)
+    small_disk.fill()
     for number in range(300):
         batch = [evaluated(number), evaluated(number, "x" * 5000)]
         try:
@@ -451,7 +398,7 @@ async def test_an_append_that_failed_on_a_full_disk_is_not_there_afterwards(smal
             continue
         acknowledged += batch
     assert failures.kinds
-    (small_disk / "rubbish").unlink()
+    small_disk.free()
     assert list(await journal.read()) == acknowledged
     await journal.close()
     again = SqliteJournal(path, telemetry=failures)

@@ -7,7 +7,6 @@ written and not against the functions that decided.
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 from functools import wraps
 from itertools import pairwise
@@ -301,22 +300,21 @@ class Engine(RuleBasedStateMachine):
 
     @law
     def a_guard_never_does_more_by_itself_than_its_limits_and_those_of_all_guards_allow(self):
-        if not any(not told.record.by and not told.record.notify for told in self.world.records(Intended)):
-            return
-        done, shifted = [], timedelta(0)
-        for told in reversed(self.world.told):
-            if isinstance(told.record, ClockStepped):
-                shifted += told.record.by
-            elif isinstance(told.record, Intended) and not told.record.notify and not told.record.undoes:
-                done.append((told.record.guard, told.record.at + shifted))
-        for told in self.world.records(Intended):
-            record, guard, fleet = told.record, told.policy.guards.get(told.record.guard), told.policy.fleet
-            if record.by or record.notify:
+        done = []
+        for number, told in enumerate(self.world.told if self.world.records(Intended) else ()):
+            record, policy = told.record, told.policy
+            if isinstance(record, ClockStepped):
+                done = [(name, at + record.by) for name, at in done]
+            if not isinstance(record, Intended) or record.notify or record.undoes:
                 continue
-            lately = Counter(name for name, at in done if record.at - at < guard.limits.per)
-            assert lately[record.guard] <= guard.limits.max_actions
-            together = sum(record.at - at < fleet.per for _, at in done)
-            assert fleet.max_actions is None or together <= fleet.max_actions
+            done.append((record.guard, record.at))
+            if number >= self.world.turn and not record.by:
+                limits, fleet = policy.guards[record.guard].limits, policy.fleet
+                mine = sum(name == record.guard and record.at - at < limits.per for name, at in done)
+                assert mine <= limits.max_actions
+                assert (
+                    fleet.max_actions is None or sum(record.at - at < fleet.per for _, at in done) <= fleet.max_actions
+                )
 
     @law
     def after_a_veto_only_people_go_on(self):

@@ -306,6 +306,15 @@ class TestATrigger:
         assert film.conclusions()[-1] == "act/not_recovered"
         assert film.intents()[-1][0] == "rollback"
 
+    def test_goes_on_with_the_ladder_only_on_what_fires_where_nothing_had(self):
+        film = play(a_world(rules=[a_rule(hold=5)]), "p")
+        ask(film, slot(0), Trigger, step="flag-off")
+        film.conclude(Outcome.FAILED, at=slot(0))
+        play(film, "bbbbb", first=1)
+        assert len(film.intents()) == 1
+        play(film, "b", first=6)
+        assert film.intents()[-1] == ("rollback", slot(6))
+
     def test_on_an_incident_of_which_the_outcome_was_unknown_is_verified_like_any_other(self):
         film = handed_over()
         ask(film, slot(1), Trigger, step="rollback")

@@ -122,7 +122,7 @@ def test_a_pause_says_what_it_means_and_how_to_take_it_back(guarding):
     assert done.output == (
         "Done, in the name of loopback:\n"
         "  paused: checkout, until 2024-05-01 13:00:00 UTC: database moves\n"
-        "It goes on watching and tells what it would do. An action that has begun goes on to its end.\n"
+        "It goes on watching and tells what it would do. An action that is running ends, and is not tried again.\n"
         "To take it back: rollback-guard resume checkout\n"
     )
     assert daemon.of(Paused) == [

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from journals import AT, Failures, concluded, evaluated, intended, rows, tamper
+from journals import AT, CHILD_ENVIRONMENT, Failures, concluded, evaluated, intended, rows, tamper
 from rollback_guard.adapters.journal import audit
 from rollback_guard.adapters.journal.sqlite import SqliteJournal
 from rollback_guard.cli.journal import command
@@ -265,11 +264,11 @@ def test_looking_leaves_nothing_behind_and_needs_no_right_to_write(tmp_path):
         if not folder.stat().st_mode & 0o005:
             folder.chmod(folder.stat().st_mode | 0o055)
     script = (
-        "import os, sys\n"
+        "import os, pathlib, sys\n"
+        "from rollback_guard.adapters.journal import audit\n"
         "if os.getuid() == 0:\n"
         "    os.setgid(65534); os.setuid(65534)\n"
-        "from rollback_guard.adapters.journal import audit\n"
-        "with audit.opened(__import__('pathlib').Path(sys.argv[1])) as journal:\n"
+        "with audit.opened(pathlib.Path(sys.argv[1])) as journal:\n"
         "    print(audit.verify(journal).whole.seq)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(home / "guard.db")], capture_output=True, text=True)
@@ -287,8 +286,7 @@ def test_a_journal_whose_guard_was_killed_is_read_with_what_is_in_its_log(path):
         "    os._exit(0)\n"
         "asyncio.run(main())\n"
     )
-    tests = os.path.dirname(os.path.dirname(__file__))
-    subprocess.run([sys.executable, "-c", script, str(path)], check=True, env={**os.environ, "PYTHONPATH": tests})
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, env=CHILD_ENVIRONMENT)
     assert path.with_name("guard.db-wal").stat().st_size > 0
     result = run("verify", path)
     assert (result.exit_code, "7 records" in result.stdout) == (0, True)
@@ -312,6 +310,20 @@ def test_help_teaches_and_needs_neither_sqlite_nor_pydantic():
         assert "Exit codes:\n    0" in ended.stdout
         assert ended.stdout.endswith("[]\n"), ended.stdout
     assert "export" in run("--help").stdout
+
+
+def test_whoever_reads_an_export_may_stop_in_the_middle(path):
+    asyncio.run(written(path, [evaluated(n) for n in range(5000)]))
+    verb = subprocess.Popen(
+        [sys.executable, "-m", "rollback_guard.cli", "journal", "export", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert json.loads(verb.stdout.readline())["seq"] == 1
+    verb.stdout.close()
+    assert verb.stderr.read() == b""
+    verb.stderr.close()
+    verb.wait()
 
 
 def test_verifying_reads_no_more_than_a_part_at_a_time(path, monkeypatch):

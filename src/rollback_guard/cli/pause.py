@@ -36,7 +36,7 @@ def command(
         {"guard": guard, "reason": reason, "for": lasting},
         output=output,
         then=(
-            "It goes on watching and tells what it would do. An action that has begun goes on to its end.",
+            "It goes on watching and tells what it would do. An action that is running ends, and is not tried again.",
             *(() if lasting else ("No end was given: it stays so until somebody resumes.",)),
             "To take it back: rollback-guard resume {guard}",
         ),

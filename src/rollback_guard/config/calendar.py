@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from rollback_guard.config import crontab
 from rollback_guard.config.fields import Flaw, Name, PositiveDuration, Section, refuse
@@ -18,7 +18,16 @@ CRON_HINT = "Write minute, hour, day of month, month and day of week: `0 3 * * s
 BOTH_HINT = "cron would open the window on either of them; write a window for each."
 
 
+LONGEST_CRON = 200
+"""Characters; five fields that name every minute they mean are shorter."""
+
+MOST_WINDOWS = 100
+"""Each is looked at for years ahead, which takes its time."""
+
+
 def _cron(value: str) -> str:
+    if len(value) > LONGEST_CRON:
+        raise refuse(Flaw("bad-cron", f"more than {LONGEST_CRON} characters of cron", CRON_HINT))
     try:
         first = next(crontab.openings(crontab.spelled_out(value), UTC), None)
     except crontab.BothDaysError as error:
@@ -56,3 +65,13 @@ class MaintenanceWindow(Section):
         default="UTC", description="Time zone of `cron`, such as `Europe/Berlin`."
     )
     guards: Names = Field(default=[], description="Guards that it holds for. Default: all of them.")
+
+
+def _bounded(windows: object) -> object:
+    if isinstance(windows, list) and len(windows) > MOST_WINDOWS:  # before any of them is looked at
+        message = f"{len(windows)} maintenance windows, more than {MOST_WINDOWS}"
+        raise refuse(Flaw("bad-value", message, "One window can hold for several guards, and for several days."))
+    return windows
+
+
+MaintenanceWindows = Annotated[list[MaintenanceWindow], BeforeValidator(_bounded)]

@@ -31,6 +31,16 @@ EITHER: dict[str, JsonValue] = {"oneOf": [{"required": ["url"]}, {"required": ["
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S")
 
 
+LONGEST_URL = 4096
+"""Characters; what is longer is no address, and looking for secrets in it would take long."""
+
+
+def _bounded(value: str) -> str:
+    if len(value) > LONGEST_URL:
+        raise refuse(Flaw("bad-url", f"a URL of more than {LONGEST_URL} characters", "Shorten it."))
+    return value
+
+
 def _apprise_url(value: str) -> str:
     if not REFERENCE.match(value) and not _SCHEME.match(value):
         hint = "Write what Apprise documents for the product, such as `slack://${file:/run/secrets/slack}`."
@@ -45,8 +55,8 @@ def _webhook_url(value: str) -> str:
     return value
 
 
-ApprisePlace = Annotated[Name, AfterValidator(_apprise_url)]
-SecretUrl = Annotated[Name, AfterValidator(_webhook_url)]
+ApprisePlace = Annotated[Name, AfterValidator(_bounded), AfterValidator(_apprise_url)]
+SecretUrl = Annotated[Name, AfterValidator(_bounded), AfterValidator(_webhook_url)]
 
 
 def _known_type(value: object) -> object:

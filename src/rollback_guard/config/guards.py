@@ -25,8 +25,13 @@ from rollback_guard.config.tables import Selector
 from rollback_guard.core.state import ACTIONS_REMEMBERED, OPENINGS_REMEMBERED
 from rollback_guard.core.units import format_duration
 
+MOST_NAMES = 200
+"""Names in one list: more channels, signals or rules than any guard has."""
+
 
 def _each_once(names: list[str]) -> list[str]:
+    if len(names) > MOST_NAMES:
+        raise refuse(Flaw("bad-value", f"{len(names)} names, more than {MOST_NAMES}", "Name fewer."))
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise refuse(Flaw("duplicate-name", f"{quoted(twice)} is there twice", "Remove one of them."))

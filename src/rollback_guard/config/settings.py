@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from rollback_guard.config.calendar import MaintenanceWindow
+from rollback_guard.config.calendar import MaintenanceWindows
 from rollback_guard.config.channels import EITHER, Channel, SecretUrl
 from rollback_guard.config.expressions import Heartbeat
 from rollback_guard.config.fields import (
@@ -236,9 +236,7 @@ class GuardFile(Section):
         default={}, description="Channels that rule files may name: the ways in which people are told."
     )
     dead_man: DeadManSection | None = Field(default=None, description="Who is told, by silence, that the guard died.")
-    maintenance: list[MaintenanceWindow] = Field(
-        default=[], description="Times by the calendar in which guards only watch."
-    )
+    maintenance: MaintenanceWindows = Field(default=[], description="Times by the calendar in which guards only watch.")
     actions: dict[str, Any] = Field(
         default={}, description="Actions that playbooks may name; `type` says which keys each has."
     )

@@ -143,7 +143,7 @@ def follow_wait(it: Situation, incident: Incident, waiting: Waiting) -> Iterator
         return
     elif not approved and waiting.otherwise is Otherwise.HAND_OVER:
         yield from hand_over(it, incident, Reason.NOT_APPROVED)
-    elif it.breaches_now(watched) or acts_blindly(it, watched):
+    elif it.persists(incident) or acts_blindly(it, watched):
         yield from _unanswered(it, incident, waiting)
     elif it.verdict(watched) is Verdict.UNKNOWN:
         yield from conclude(it, Decision.HOLD, Reason.BLIND, incident=incident, evidence=watched)

@@ -58,7 +58,7 @@ def _next(it: Situation, incident: Incident, intent: Intent, outcome: Outcome) -
         case Outcome.UNKNOWN:
             return hand_over(it, incident, Reason.OUTCOME_UNKNOWN)
         case Outcome.FAILED:
-            if not it.breaches_now(it.watched(incident)):
+            if not it.persists(incident):
                 return ()
             return climb(it, incident, intent.step + 1, Reason.ACTION_FAILED)
         case _:

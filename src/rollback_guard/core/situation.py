@@ -131,8 +131,18 @@ class Situation:
         )
 
     def breaches_now(self, rules: Iterable[str]) -> bool:
-        """Say whether one of the rules is known to breach at present: no further step begins on less."""
+        """Say whether one of the rules is known to breach at present."""
         return any(self.verdict_of(rule) is Verdict.BREACH and self.is_current(rule) for rule in rules)
+
+    def persists(self, incident: Incident) -> bool:
+        """Say whether what is watched over is known to breach at present: no further step begins on less.
+
+        Where an incident has no rules, for a person opened it, all are watched, and only what fires is about it.
+        """
+        rules = self.watched(incident)
+        if rules and not incident.rules and not incident.intents[-1].rules:
+            return any(map(self.fires_now, rules))
+        return self.breaches_now(rules)
 
     def is_quiet(self, rules: Iterable[str]) -> bool:
         """Say whether nothing fires any more, not even kept, and everything is known to pass at present."""

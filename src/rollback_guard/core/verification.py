@@ -25,7 +25,7 @@ def verify(it: Situation, incident: Incident) -> Iterator[Record]:
     if watch.passing_since is not None:
         if it.seen_until(rules) - watch.passing_since >= last.stable_for:
             yield from recover(it, incident)
-    elif last.outcome is Outcome.FAILED and it.breaches_now(rules):
+    elif last.outcome is Outcome.FAILED and it.persists(incident):
         yield from climb(it, incident, last.step + 1, Reason.ACTION_FAILED)
     elif it.slot >= watch.until:
         yield from _not_recovered(it, incident, watch)
@@ -54,7 +54,7 @@ def _not_recovered(it: Situation, incident: Incident, watch: Verification) -> It
     last = incident.intents[-1]
     if incident.verdict is Verdict.BREACH:
         # What breached before a restart counts once its group has caught up, which is at that group's next slot.
-        if it.breaches_now(it.watched(incident)):
+        if it.persists(incident):
             yield from climb(it, incident, last.step + 1, Reason.NOT_RECOVERED)
     elif watch.extended:
         yield from hand_over(it, incident, Reason.CANNOT_TELL)

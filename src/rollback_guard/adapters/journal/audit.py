@@ -65,14 +65,16 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except JournalError as error:
         raise JournalError(f"{path}: {error}") from error
-    except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise JournalError(f"{path}: {words_of(error)}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    if path.stat().st_size < HEADER_BYTES:
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise JournalError(error.strerror) from error
+    if size_bytes < HEADER_BYTES:
         raise JournalError("there is no journal in this file")
     # Without a write-ahead log nobody uses the file: then SQLite must not make one, which would stay behind.
     in_use = path.with_name(f"{path.name}-wal").exists()
@@ -136,7 +138,7 @@ def _line(row: Link) -> str:
     try:
         json.loads(body)
     except ValueError:
-        body = json.dumps(body)
+        body = json.dumps(body, default=repr)
     # The body stays as it is, to the byte: so others can follow the chain too.
     return f'{columns[:-1]}, "record": {body}}}'
 

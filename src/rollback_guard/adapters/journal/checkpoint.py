@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeVar
 
 import structlog
 from pydantic import ConfigDict, TypeAdapter
@@ -39,13 +40,14 @@ class Checkpoint:
 def encode(state: State) -> str:
     """Return a state as JSON.
 
+    It is made piece by piece: of a large state at once it would keep every other thread waiting for long.
+
     Raises:
         JournalError: It could not be read back.
     """
-    groups = tuple((name, _stored(group)) for name, group in state.groups.items())
-    body = as_json(_adapter(), (replace(state, groups={}), groups))
-    decode(body)
-    return body
+    rest = _piece(_adapter_of_rest(), replace(state, groups={}))
+    groups = [_piece(_adapter_of_group(), (name, _stored(group))) for name, group in state.groups.items()]
+    return f"[{rest},[{','.join(groups)}]]"
 
 
 def decode(body: str) -> State:
@@ -67,6 +69,16 @@ def keep(connection: sqlite3.Connection, at: Head, body: str) -> None:
     connection.execute(
         "DELETE FROM checkpoints WHERE seq NOT IN (SELECT seq FROM checkpoints ORDER BY seq DESC LIMIT ?)", (KEPT,)
     )
+
+
+def sound(connection: sqlite3.Connection) -> list[int]:
+    """Return the records at which there are checkpoints that are what was written."""
+    found = connection.execute("SELECT seq, record_hash, hash, body FROM checkpoints ORDER BY seq")
+    return [
+        seq
+        for seq, record_hash, hash_, body in found
+        if flaw_of_checkpoint(Head(seq=seq, hash=hash_of(connection, seq)), record_hash, hash_, body) is None
+    ]
 
 
 def usable(connection: sqlite3.Connection) -> Iterator[Checkpoint]:
@@ -101,9 +113,30 @@ _Stored = tuple[State, tuple[tuple[str, _StoredGroup], ...]]
 """A state whose groups stand beside it."""
 
 
+_Piece = TypeVar("_Piece")
+
+EXACT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
 @cache
 def _adapter() -> TypeAdapter[_Stored]:
-    return TypeAdapter(_Stored, config=ConfigDict(extra="forbid", ser_json_inf_nan="strings"))
+    return TypeAdapter(_Stored, config=EXACT)
+
+
+@cache
+def _adapter_of_rest() -> TypeAdapter[State | None]:
+    return TypeAdapter(State | None, config=EXACT)
+
+
+@cache
+def _adapter_of_group() -> TypeAdapter[tuple[str, _StoredGroup]]:
+    return TypeAdapter(tuple[str, _StoredGroup], config=EXACT)
+
+
+def _piece(adapter: TypeAdapter[_Piece], value: _Piece) -> str:
+    body = as_json(adapter, value)
+    from_json(adapter, body)
+    return body
 
 
 def _stored(group: GroupState) -> _StoredGroup:

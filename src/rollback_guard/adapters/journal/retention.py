@@ -6,9 +6,10 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollback_guard.adapters.journal import chain, checkpoint
+from rollback_guard.adapters.journal import chain
+from rollback_guard.adapters.journal import checkpoint as checkpoints
 from rollback_guard.adapters.journal.chain import ANCHOR, Head, as_text
-from rollback_guard.core.state import IncidentPhase
+from rollback_guard.core.state import Incident, IncidentPhase, State
 
 STEP = 500
 """Records that are forgotten in one transaction: some milliseconds in which nobody else can write."""
@@ -25,19 +26,38 @@ class Limit:
     before: str
 
 
-def limit(connection: sqlite3.Connection, before: datetime) -> Limit | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is to be known of a checkpoint: its record, and the incidents that were open then."""
+
+    seq: int
+    incidents: tuple[Incident, ...]
+
+
+def open_incidents(state: State) -> tuple[Incident, ...]:
+    """Return the incidents of which everything is kept."""
+    return tuple(each for each in state.incidents.values() if each.phase is not IncidentPhase.CLOSED)
+
+
+def limit(connection: sqlite3.Connection, before: datetime, known: Known | None) -> Limit | None:
     """Return how far the journal may be forgotten; ``None`` where nothing may be.
 
-    The checkpoints that can be used stay usable with the records after them, and an incident that is open keeps all of
-    its records, and those of what was seen since it began.
+    The checkpoints stay usable with the records after them, and an incident that is open keeps all of its records, and
+    those of what was seen since it began.
+
+    Args:
+        connection: To the journal.
+        before: Only what is older than this may be forgotten.
+        known: The newest checkpoint, where it is known already; it is read otherwise.
     """
-    checkpoints = list(checkpoint.usable(connection))
-    if not checkpoints:
-        return None
-    seq = min(each.at.seq for each in checkpoints)
-    for incident in checkpoints[0].state.incidents.values():
-        if incident.phase is IncidentPhase.CLOSED:
-            continue
+    sound = checkpoints.sound(connection)
+    if known is None or known.seq not in sound:
+        found = next(checkpoints.usable(connection), None)
+        if found is None:
+            return None
+        known = Known(seq=found.at.seq, incidents=open_incidents(found.state))
+    seq = min(known.seq, *sound)
+    for incident in known.incidents:
         before = min(before, incident.breached_at)
         first = connection.execute("SELECT min(seq) FROM records WHERE incident = ?", (incident.id,)).fetchone()[0]
         seq = min(seq, seq if first is None else first - 1)

@@ -17,6 +17,7 @@ from rollback_guard.adapters.journal import checkpoint as checkpoints
 from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, Link, as_text
 from rollback_guard.adapters.journal.codec import decode, encode
 from rollback_guard.adapters.journal.outbox import SqliteOutbox, put
+from rollback_guard.adapters.journal.retention import Known, open_incidents
 from rollback_guard.adapters.journal.store import Store
 from rollback_guard.core.notice import Notice
 from rollback_guard.core.records import Concluded, Record
@@ -63,6 +64,7 @@ class SqliteJournal:
             raise
         self._told = self._head.seq
         self._is_ahead = False
+        self._checkpointed: Known | None = None
         self.outbox = SqliteOutbox(self._store, self._in_thread)
 
     @property
@@ -141,8 +143,6 @@ class SqliteJournal:
             forgotten += step
             if step < retention.STEP:
                 break
-        if forgotten:
-            log.info("journal_pruned", forgotten=forgotten, before=before)
         return forgotten
 
     async def read(self, *, incident: str | None = None) -> Sequence[Record]:
@@ -216,6 +216,7 @@ class SqliteJournal:
         with self._store.named():
             connection = self._store.connection
             for found in checkpoints.usable(connection):
+                self._checkpointed = Known(seq=found.at.seq, incidents=open_incidents(found.state))
                 return found
             anchor = chain.point(connection, ANCHOR)
             if anchor.seq:
@@ -245,10 +246,11 @@ class SqliteJournal:
             checkpoints.keep(connection, at, checkpoints.encode(state))
 
         self._store.write(work)
+        self._checkpointed = Known(seq=seq, incidents=open_incidents(state))
 
     def _limit(self, before: datetime) -> retention.Limit | None:
         with self._store.named():
-            return retention.limit(self._store.connection, before)
+            return retention.limit(self._store.connection, before, self._checkpointed)
 
     def _forget(self, until: retention.Limit) -> int:
         return self._store.write(lambda connection: retention.forget(connection, until))

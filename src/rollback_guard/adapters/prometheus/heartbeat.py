@@ -5,16 +5,18 @@ nothing. To `absent(up{job="shop"})`, to a rule with `no_data: ok` and to whatev
 So a question goes along that every server with data answers: what it says counts where the answer has a sample that
 is a number above zero, and where the newest of the samples that it rests on is not old.
 
-The question travels in a batch of the rules, at the same instant: it costs no request and no time of its own. What the
-server said in another request, be it a moment ago and for another group, would prove nothing: it may have been
-restarted since, or another one may have answered. Only how old its samples are is remembered, for that can be proven
-for a while.
+The question travels in a batch of the rules, at the same instant: it costs no request and no time of its own. What was
+answered serves all groups whose slots fall into the same second, unless one of their rules would take an empty answer
+for a verdict. For such a rule only the very batch counts: a server may be restarted between two requests, and two of
+them may answer in turns.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from rollback_guard.adapters.prometheus.batch import Result, answer_at
@@ -22,16 +24,33 @@ from rollback_guard.adapters.prometheus.freshness import query_of
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, from_ms
 from rollback_guard.adapters.prometheus.refusal import SILENT
 from rollback_guard.core import promql
-from rollback_guard.core.model import Group
+from rollback_guard.core.model import Group, NoData
 from rollback_guard.core.observation import Failure, Observation, Unknown
+
+SECOND_MS = 1000
+
+LIVES = timedelta(seconds=2)
+"""How long ago an answer may have been given to serve another group. A clock that was set asks for old slots anew."""
+
+REMEMBERED = 8
+"""Answers that are kept: groups are read within a moment after their slots."""
 
 PATIENCE = timedelta(minutes=2)
 """The samples of the heartbeat may be this old at least, however fresh the rules want theirs: `max_age` is meant for
 what a rule measures, and a server may well scrape most of its targets once a minute."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a server said of itself at one instant, and when it was asked by the steady clock."""
+
+    at_ms: int
+    asked_at: timedelta
+    said: Mapping[str, Result]
+
+
 class Heartbeat:
-    """The question that goes along.
+    """The question that goes along, and what was answered a moment ago.
 
     Args:
         query: PromQL; empty asks nothing and doubts nothing.
@@ -40,34 +59,36 @@ class Heartbeat:
     def __init__(self, query: str) -> None:
         self._query = query.strip()
         self._ages = tuple(map(query_of, _selectors(self._query)))
-        self._newest_ms: dict[str, int] = {}
+        self._beats: deque[Beat] = deque(maxlen=REMEMBERED)
 
-    def queries(self, group: Group, at_ms: int) -> Iterator[str]:
-        """Yield what is asked for a present slot."""
-        if self._query:
-            yield self._query
-        yield from (query for query in self.ages(group) if not self._is_known(query, group, at_ms))
-
-    def queries_of_past(self, group: Group) -> Iterator[str]:
-        """Yield what is asked for past slots, about which nothing is remembered."""
-        if self._query:
-            yield self._query
-        yield from self.ages(group)
+    def queries(self, group: Group) -> tuple[str, ...]:
+        """Return what is asked."""
+        return (self._query, *self.ages(group)) if self._query else ()
 
     def ages(self, group: Group) -> tuple[str, ...]:
         """Return the part of the question that asks for the times of the newest samples."""
         return self._ages if _max_age_ms(group) is not None else ()
 
-    def learn(self, group: Group, said: Mapping[str, Result], at_ms: int) -> None:
-        """Remember when the newest samples were, after an answer that was believed."""
-        for query in self.ages(group):
-            newest_ms = _newest_ms(said[query], at_ms) if query in said else None
-            if newest_ms is not None:
-                self._newest_ms[query] = newest_ms
+    def known(self, group: Group, at_ms: int, now: timedelta) -> dict[str, Result]:
+        """Return what serves as an answer without asking; nothing where it has to be asked."""
+        queries = set(self.queries(group))
+        if not queries or _takes_nothing_for_a_verdict(group):
+            return {}
+        for beat in self._beats:
+            is_same = beat.at_ms // SECOND_MS == at_ms // SECOND_MS and timedelta(0) <= now - beat.asked_at < LIVES
+            if is_same and queries <= beat.said.keys():
+                return {query: _moved(beat.said[query], beat.at_ms, at_ms) for query in queries}
+        return {}
+
+    def learn(self, group: Group, said: Mapping[str, Result], at_ms: int, asked_at: timedelta) -> None:
+        """Remember an answer for the other groups; one that was not given may be given to the next who asks."""
+        own = {query: said[query] for query in self.queries(group)}
+        if own and not any(map(_is_lost, own.values())):
+            self._beats.appendleft(Beat(at_ms, asked_at, own))
 
     def is_lost(self, said: Mapping[str, Result]) -> bool:
         """Say whether the question got no answer, which says nothing of the data."""
-        return bool(self._query) and _is_lost(said[self._query])
+        return any(_is_lost(said[query]) for query in (self._query, *self._ages) if query in said)
 
     def doubt(self, group: Group, said: Mapping[str, Result], at_ms: int) -> Failure | None:
         """Return why nothing that the server says for this instant counts; ``None`` where it does."""
@@ -87,19 +108,15 @@ class Heartbeat:
 
     def _doubts_of_age(self, said: Mapping[str, Result], at_ms: int, max_age_ms: int) -> Iterator[Failure]:
         for query in self._ages:
-            result = said.get(query)  # what was not asked is known to be new enough
-            if isinstance(result, Failure):
-                yield Failure(result.reason, f"heartbeat {query}: {result.detail}")
+            answer = answer_at(said[query], at_ms)
+            if isinstance(answer, Failure):
+                yield Failure(answer.reason, f"heartbeat {query}: {answer.detail}")
+                continue
+            newest_ms = max((round(sample.value * 1000) for sample in answer.samples), default=None)
             # A selector of it may be empty, as in `a or b`: that the whole is not was seen already.
-            elif result is not None and (newest_ms := _newest_ms(result, at_ms)) is not None:
-                if newest_ms < at_ms - max_age_ms:
-                    words = f"the newest sample of {self._query} is of {from_ms(newest_ms):%H:%M:%SZ}"
-                    yield Failure(Unknown.HEARTBEAT, words)
-
-    def _is_known(self, query: str, group: Group, at_ms: int) -> bool:
-        """Say whether memory proves that the samples are new enough, for some time to come."""
-        newest_ms, max_age_ms = self._newest_ms.get(query), _max_age_ms(group)
-        return newest_ms is not None and max_age_ms is not None and 0 <= at_ms - newest_ms <= max_age_ms // 2
+            if newest_ms is not None and newest_ms < at_ms - max_age_ms:
+                words = f"the newest sample of {self._query} is of {from_ms(newest_ms):%H:%M:%SZ}"
+                yield Failure(Unknown.HEARTBEAT, words)
 
 
 def _max_age_ms(group: Group) -> int | None:
@@ -108,9 +125,18 @@ def _max_age_ms(group: Group) -> int | None:
     return max(PATIENCE, *ages) // MILLISECOND if ages else None
 
 
-def _newest_ms(result: Result, at_ms: int) -> int | None:
-    samples = () if isinstance(result, Failure) else result.get(at_ms, ())
-    return max((round(sample.value * 1000) for sample in samples), default=None)
+def _takes_nothing_for_a_verdict(group: Group) -> bool:
+    """Say whether an empty answer would be a verdict to any rule of the group, or would hide that it is blind."""
+    return any(
+        rule.condition.comparison is None
+        or rule.no_data is not NoData.HOLD
+        or (rule.when is not None and rule.when.comparison is None)
+        for rule in group.rules
+    )
+
+
+def _moved(result: Result, from_at_ms: int, to_at_ms: int) -> Result:
+    return result if isinstance(result, Failure) else {to_at_ms: result.get(from_at_ms, ())}
 
 
 def _is_lost(result: Result) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from rollback_guard.adapters.prometheus.ages import Ages, mark_range, plausible
 from rollback_guard.adapters.prometheus.answers import (
@@ -59,24 +60,41 @@ class PrometheusSource:
         time_limit = max(self._endpoint.timeout, group.interval * SHARE_OF_INTERVAL)
         inquiry = self._inquire(group, until=self._clock.elapsed() + time_limit)
 
-        beat, due = self._heartbeat.queries(group, grid.end_ms), tuple(ages.due(group, grid.end_ms))
-        said = await self._ask([*beat, *queries_of(group), *due], group, inquiry, grid, due=due)
+        asked_at, due = self._clock.elapsed(), tuple(ages.due(group, grid.end_ms))
+        known = self._heartbeat.known(group, grid.end_ms, asked_at)
+        said = await self._ask(group, inquiry, grid, known=known, due=due)
+        if not known:
+            self._heartbeat.learn(group, said, grid.end_ms, asked_at)
         doubt = self._heartbeat.doubt(group, said, grid.end_ms)
         if doubt is not None:
             return disbelieved(group, said, doubt)
-        self._heartbeat.learn(group, said, grid.end_ms)
         ages.learn(group, said, grid)
         said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
         observations = observe(group, said, grid.end_ms, expected)
         return await ages.mark(group, observations, inquiry, grid)
 
     async def _ask(
-        self, queries: Sequence[str], group: Group, inquiry: Inquiry, grid: Grid, *, due: Sequence[str] = ()
+        self,
+        group: Group,
+        inquiry: Inquiry,
+        grid: Grid,
+        *,
+        known: Mapping[str, Result] = MappingProxyType({}),
+        due: Sequence[str] = (),
     ) -> dict[str, Result]:
-        """Ask, and take no times of newest samples for true that cannot be."""
-        said = await inquiry.ask(queries, grid)
+        """Ask what every instant needs, and take no times of newest samples for true that cannot be.
+
+        Args:
+            group: Whose rules are asked for.
+            inquiry: Asks.
+            grid: For which instants.
+            known: What was said to the heartbeat already; without it, it is asked too.
+            due: Further questions for the times of newest samples.
+        """
+        beat = () if known else self._heartbeat.queries(group)
+        said = await inquiry.ask([*beat, *queries_of(group), *due], grid)
         times = [query for query in (*self._heartbeat.ages(group), *due) if query in said]
-        return said | plausible({query: said[query] for query in times})
+        return said | plausible({query: said[query] for query in times}) | known
 
     async def read_range(
         self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]
@@ -88,8 +106,7 @@ class PrometheusSource:
             grid = Grid(
                 start_ms=to_ms(run[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(run)
             )
-            asked = [*self._heartbeat.queries_of_past(group), *queries_of(group)]
-            said = await self._ask(asked, group, inquiry, grid)
+            said = await self._ask(group, inquiry, grid)
             if is_silence(said) or self._heartbeat.is_lost(said):
                 continue
             expected = with_series_said(group, said, expected)

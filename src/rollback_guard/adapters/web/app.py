@@ -76,7 +76,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # Starlette names the methods of one route only, and a path may have one that reads and one that changes.
-        headers["allow"] = ", ".join(sorted(_methods(request)))
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     return json_response(ErrorView(error=error.detail.lower()), error.status_code, headers)
 
 
