@@ -149,5 +149,8 @@ def strace(*arguments):
     if probe.returncode:
         pytest.skip("processes cannot be traced here")
     return subprocess.run(
-        ["strace", "-f", "--seccomp-bpf", "-qq", *map(str, arguments)], capture_output=True, text=True, env=CHILD_ENVIRONMENT
+        ["strace", "-f", "--seccomp-bpf", "-qq", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=CHILD_ENVIRONMENT,
     )

@@ -71,6 +71,7 @@ class Daemon:
             metrics=lambda: self.metrics(),  # noqa: PLW0108  tests put another in its place
             reload=self.reload,
             records=self.records,
+            guard_records=self.records,
             alive=self.alive,
             telemetry=self,
             operate=self.operate,

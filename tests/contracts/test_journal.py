@@ -369,10 +369,11 @@ async def test_a_full_disk_takes_no_intent_yet_still_the_outcome_of_what_had_beg
     assert failures.kinds == ["full"]
 
     await journal.append([concluded(0)])
-    for each in (intended(1), evaluated(-1)):
+    for batch in ([intended(1)], [evaluated(-1)], [concluded(5), intended(1)]):
         with pytest.raises(JournalError, match="disk is full"):
-            await journal.append([each])
+            await journal.append(batch)
     await journal.append([concluded(2)])
+    await journal.append([intended(4), concluded(4)])
 
     small_disk.free()
     await journal.append([intended(3)])
@@ -380,7 +381,7 @@ async def test_a_full_disk_takes_no_intent_yet_still_the_outcome_of_what_had_beg
     await journal.close()
     again = SqliteJournal(path, telemetry=failures)
     kept = [record for record in await again.read() if not isinstance(record, records.Evaluated)]
-    assert kept == [intended(0), concluded(0), concluded(2), intended(3)]
+    assert kept == [intended(0), concluded(0), concluded(2), intended(4), concluded(4), intended(3)]
     await again.close()
 
 

@@ -452,7 +452,7 @@ class Engine(RuleBasedStateMachine):
 
 class TestIncidents(Engine.TestCase):
     settings = settings(
-        max_examples=1500 if NIGHTLY else 60,
+        max_examples=2000 if NIGHTLY else 150,
         stateful_step_count=120 if NIGHTLY else 40,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],

@@ -21,7 +21,7 @@ from rollback_guard.adapters.web.codec import members, plain, schema, to_json
 from rollback_guard.adapters.web.page import STYLE
 from rollback_guard.adapters.web.views import Condition, condition
 from rollback_guard.core.model import Phase, Severity, Verdict
-from rollback_guard.core.records import Record
+from rollback_guard.core.records import Paused, Record
 from rollback_guard.core.snapshot import Matter, Snapshot
 from served import Daemon, client_within, serving
 
@@ -110,18 +110,45 @@ def test_the_document_refers_only_to_what_it_holds():
     assert len(set(operations)) == len(operations)
 
 
+def named(path):
+    """Return a path with the name of something that is there."""
+    return path.replace("{id}", "checkout" if "/guards/" in path else ID)
+
+
+async def test_the_story_of_a_guard_says_why_it_did_not_act():
+    daemon = Daemon()
+    paused = Paused(guard="checkout", at=snapshots.NOW, by="ann", why="a test of the payment provider")
+    daemon.records = answering([paused])
+    story = (await get("/api/v1/guards/checkout", daemon)).json()["story"]
+    (line,) = story
+    assert line["text"] == "ann paused guard checkout until further notice."
+    assert any("a test of the payment provider" in note for note in line["notes"])
+
+
+async def test_a_guard_that_is_not_there_is_named_with_those_that_are():
+    answer = await get("/api/v1/guards/chekout")
+    assert (answer.status_code, answer.json()["near"][0]) == (404, "checkout")
+
+
+def answering(records):
+    async def answer(name):
+        return records
+
+    return answer
+
+
 async def test_every_route_answers_over_a_real_socket():
     async with (
         serving(Daemon()) as server,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as client,
     ):
         for path in READABLE:
-            assert (await client.get(path.replace("{id}", ID))).status_code == 200, path
+            assert (await client.get(named(path))).status_code == 200, path
 
 
 @pytest.mark.parametrize("path", READABLE)
 async def test_every_answer_is_as_the_document_says(path):
-    answer = await get(path.replace("{id}", ID))
+    answer = await get(named(path))
     assert answer.status_code == 200
     ((media_type, content),) = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"].items()
     assert answer.headers["content-type"].partition(";")[0] == media_type
@@ -134,7 +161,7 @@ async def test_reading_changes_nothing(path):
     daemon = Daemon()
     before = to_json(daemon.picture)
     for method in ("GET", "HEAD"):
-        assert (await call(method, path.replace("{id}", ID), daemon)).status_code == 200
+        assert (await call(method, named(path), daemon)).status_code == 200
     assert to_json(daemon.picture) == before
     assert daemon.reloads == 0
 

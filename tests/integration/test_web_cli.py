@@ -143,18 +143,24 @@ def test_explain_as_json_holds_story_and_records():
     assert json.loads(ask(Daemon(), explain, "-o", "json").stdout)["total"] == 1
 
 
+def test_explain_tells_of_a_guard_too():
+    result = ask(Daemon(), explain, "checkout")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "Guard checkout, of late"
+
+
 @pytest.mark.parametrize("id_", [ID[:-2], "../status", "a/b?c#d", "ünknown\n"])
 def test_an_unknown_incident_is_a_usage_error_that_names_near_ones(id_):
     result = ask(Daemon(), explain, id_)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert f"Did you mean {ID}?" in result.stderr
+    assert f"Did you mean {ID} or " in result.stderr
 
 
 def test_an_unknown_incident_where_there_was_none():
     result = ask(Daemon(incidents=()), explain, "x")
     assert result.exit_code == 2
-    assert result.stderr == "there is no incident x.\nThere has been none yet.\n"
+    assert result.stderr.splitlines()[0] == "There is no incident and no guard x."
 
 
 @pytest.mark.parametrize("verb", [status, explain])

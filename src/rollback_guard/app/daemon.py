@@ -42,6 +42,9 @@ log = structlog.get_logger()
 RETIRED_AFTER = timedelta(minutes=1)
 """What a reload replaced is closed this much later, when no evaluation can be using it any more."""
 
+PROBLEMS_TOLD = 5
+"""Problems of a refused configuration that people are told; the log and the API have them all."""
+
 LETTERS_AWAITED = timedelta(seconds=5)
 """How long letters that are on their way are waited for on stop; the others are sent after the next start."""
 
@@ -148,6 +151,7 @@ class Daemon:
             metrics=self._metrics.render,
             reload=self.reload,
             records=self._gallery.records,
+            guard_records=self._gallery.guard_records,
             alive=self._chores.is_alive,
             telemetry=self._metrics,
             operate=self._operate,
@@ -186,8 +190,10 @@ class Daemon:
 
     def _journal_trouble(self, since: datetime, why: str) -> None:
         """Tell people past the journal, which cannot hold the letter."""
-        text = redact(why) or "it can be written again"
-        notice = trouble(self._loop.policy, "journal", text, since, over=not why)
+        self._tell_trouble("journal", redact(why) or "it can be written again", since, over=not why)
+
+    def _tell_trouble(self, what: str, text: str, since: datetime, *, over: bool = False) -> None:
+        notice = trouble(self._loop.policy, what, text, since, over=over)
         if notice.channels:
             self._courier.urgent(notice)
 
@@ -225,6 +231,7 @@ class Daemon:
         now, said = self._clock.now(), tuple(map(redact, problems))
         self._gallery.reload = replace(self._gallery.reload, at=now, successful=False, problems=said)
         log.error("configuration_refused", problems=list(said))
+        self._tell_trouble("configuration", "\n".join(said[:PROBLEMS_TOLD]), now)
         return self._gallery.reload
 
     async def _put_in_force(self, setup: Setup) -> ReloadView:

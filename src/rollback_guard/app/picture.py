@@ -29,6 +29,13 @@ LEAD = timedelta(seconds=1)
 """How much before its first breach and after its end an incident's story reaches."""
 
 
+FEW = 2000
+"""So few records an hour that those of a day can be read at once."""
+
+INCIDENTS_TOLD = 20
+"""Incidents that a guard's story names."""
+
+
 class Gallery:
     """Show the daemon to those who look.
 
@@ -96,6 +103,17 @@ class Gallery:
         ended = next((_time_of(each) for each in own if _closes(each)), self._clock.now())
         around = await self.journal.around(opened - LEAD, ended + LEAD)
         return sorted([*own, *(each for each in around if not isinstance(each, Decided))], key=_time_of)
+
+    async def guard_records(self, guard: str) -> Sequence[Record]:
+        """Return what happened lately that concerns a guard: of a day, of a busy instance only the last hour."""
+        now = self._clock.now()
+        lately = await self.journal.around(now - timedelta(hours=1), now)
+        if len(lately) < FEW:
+            lately = await self.journal.around(now - timedelta(days=1), now)
+        incidents = [each.id for each in self.loop.state.incidents.values() if each.guard == guard][-INCIDENTS_TOLD:]
+        begun = [record for each in incidents for record in await self.journal.read(incident=each)]
+        since = now - timedelta(days=1)
+        return sorted([*lately, *(each for each in begun if _time_of(each) >= since)], key=_time_of)
 
 
 def _closes(record: Record) -> bool:

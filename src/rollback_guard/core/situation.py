@@ -107,10 +107,7 @@ class Situation:
         A step's own rules say whether it helped. They say nothing where it was not done, and nothing any more once
         people have the incident: what made the guard act would open the next one as soon as this one is closed.
         """
-        last = incident.intents[-1] if incident.intents else None
-        done = last is not None and last.outcome is Outcome.SUCCEEDED
-        own = last.rules if last and done and incident.phase is not IncidentPhase.HANDED_OVER else ()
-        return own or incident.rules or tuple(rule.id for rule in self.triggers())
+        return _its_rules(incident) or tuple(rule.id for rule in self.triggers())
 
     def is_gone(self, incident: Incident) -> bool:
         """Say whether a reload took all rules of an incident away: nothing would ever tell that it is over."""
@@ -139,10 +136,8 @@ class Situation:
 
         Where an incident has no rules, for a person opened it, all are watched, and only what fires is about it.
         """
-        rules = self.watched(incident)
-        if rules and not incident.rules and not incident.intents[-1].rules:
-            return any(map(self.fires_now, rules))
-        return self.breaches_now(rules)
+        rules = _its_rules(incident)
+        return self.breaches_now(rules) if rules else any(map(self.fires_now, self.watched(incident)))
 
     def is_quiet(self, rules: Iterable[str]) -> bool:
         """Say whether nothing fires any more, not even kept, and everything is known to pass at present."""
@@ -214,6 +209,13 @@ class Situation:
         group = self.group(rule)
         sight = group.sights.get(rule) if group else None
         return ": ".join(part for part in (sight.reason, sight.detail) if part) if sight else ""
+
+
+def _its_rules(incident: Incident) -> tuple[str, ...]:
+    last = incident.intents[-1] if incident.intents else None
+    done = last is not None and last.outcome is Outcome.SUCCEEDED
+    own = last.rules if last and done and incident.phase is not IncidentPhase.HANDED_OVER else ()
+    return own or incident.rules
 
 
 def is_trigger(rule: Rule) -> bool:

@@ -36,7 +36,7 @@ class Ledger:
     Args:
         journal: Where records are made durable.
         clock: For when the journal began to fail.
-        announce: The notices that records give rise to, once they are folded into the state.
+        announce: The notices that records give rise to, from the state before and after them.
         taken: Hears of records that count from now on.
         is_due: Whether a record must be written although nothing in it has changed.
         trouble: Hears since when the journal fails and why; an empty text says that this is over.
@@ -52,7 +52,7 @@ class Ledger:
         journal: Journal,
         clock: Clock,
         *,
-        announce: Callable[[State, Sequence[Record]], Sequence[Notice]],
+        announce: Callable[[State, State, Sequence[Record]], Sequence[Notice]],
         taken: Callable[[Sequence[Record]], None],
         is_due: Callable[[Evaluated], bool],
         trouble: Callable[[datetime, str], None],
@@ -89,7 +89,7 @@ class Ledger:
             Whether the records are durable; if not, nothing has changed.
         """
         after = fold_all(self.state, records)
-        notices = self._announce(after, records)
+        notices = self._announce(self.state, after, records)
         durable, told = [*self._backlog, *self._due(records)], [*self._untold, *notices]
         if durable or told:
             try:
@@ -108,7 +108,7 @@ class Ledger:
         """Hold facts in memory that the journal did not take; they are written before whatever comes next."""
         after = fold_all(self.state, facts)
         self._backlog.extend(self._due(facts))
-        self._untold.extend(self._announce(after, facts))
+        self._untold.extend(self._announce(self.state, after, facts))
         self._take(after, facts)
 
     def write_slots_anew(self) -> None:

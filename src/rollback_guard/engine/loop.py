@@ -327,10 +327,10 @@ class Loop:
             await self._ledger.write((*slots, Stopped(at=self._clock.now(), open_intents=left)))
             await self._ledger.checkpoint(at_once=True)
 
-    def _announce(self, state: State, records: Sequence[Record]) -> Sequence[Notice]:
+    def _announce(self, before: State, after: State, records: Sequence[Record]) -> Sequence[Notice]:
         if all(isinstance(record, Evaluated) for record in records):
             return ()
-        return notices(self.policy, state, records)
+        return notices(self.policy, after, records, before=before)
 
     def _taken(self, records: Sequence[Record]) -> None:
         """Start what was intended, and tell those who watch."""

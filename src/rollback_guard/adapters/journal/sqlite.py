@@ -20,7 +20,7 @@ from rollback_guard.adapters.journal.outbox import SqliteOutbox, put
 from rollback_guard.adapters.journal.retention import Known, open_incidents
 from rollback_guard.adapters.journal.store import Store
 from rollback_guard.core.notice import Notice
-from rollback_guard.core.records import Concluded, Record
+from rollback_guard.core.records import Concluded, Intended, Record
 from rollback_guard.core.state import State
 from rollback_guard.ports import JournalError, Past, Telemetry
 
@@ -207,8 +207,7 @@ class SqliteJournal:
             put(connection, notices, head.seq)
             return before.seq + 1, head
 
-        ends_an_action = any(isinstance(record, Concluded) for record in records)
-        first, head = self._store.write(work, ends_an_action=ends_an_action)
+        first, head = self._store.write(work, ends_an_action=_only_ends_actions(records))
         self._head = head
         return first, head.seq
 
@@ -287,3 +286,10 @@ class SqliteJournal:
                     "a newer rollback-guard wrote it, or something else did"
                 ) from error
         return records
+
+
+def _only_ends_actions(records: Sequence[Record]) -> bool:
+    """Say whether records tell how an action ended, and begin none whose end would need room as well."""
+    begun = {record.key for record in records if isinstance(record, Intended)}
+    ended = {record.key for record in records if isinstance(record, Concluded)}
+    return bool(ended) and begun <= ended

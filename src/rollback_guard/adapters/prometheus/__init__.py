@@ -3,6 +3,7 @@
 A read goes through these modules from top to bottom:
 
     source      what a slot needs: measured, `when`, denominators, ages
+    heartbeat   is it a server that has data?
     answers     from what was said to observations                             pure
     ages        which selectors to ask for, how old the samples are
     freshness   the definition of old                                          pure

@@ -94,7 +94,7 @@ class PrometheusSource:
         beat = () if known else self._heartbeat.queries(group)
         said = await inquiry.ask([*beat, *queries_of(group), *due], grid)
         times = [query for query in (*self._heartbeat.ages(group), *due) if query in said]
-        return said | plausible({query: said[query] for query in times}) | known
+        return said | plausible({query: said[query] for query in times}) | dict(known)
 
     async def read_range(
         self, group: Group, slots: Sequence[datetime], expected: Mapping[str, frozenset[Labels]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -16,6 +16,7 @@ from rollback_guard.adapters.web.refusal import Refusal, json_response
 from rollback_guard.adapters.web.replies import RolloutsView
 from rollback_guard.adapters.web.views import (
     DecisionsView,
+    GuardStoryView,
     GuardsView,
     HealthView,
     IncidentsView,
@@ -29,7 +30,7 @@ from rollback_guard.adapters.web.views import (
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.snapshot import Snapshot
 from rollback_guard.core.state import State
-from rollback_guard.core.story import tell
+from rollback_guard.core.story import tell, tell_guard
 
 RULES_SHOWN = 1000
 
@@ -97,6 +98,20 @@ class Handlers:
 
         return await _json(answer)
 
+    async def guard(self, request: Request) -> Response:
+        """Answer with one guard and its story of late: why it did or did not act."""
+        name, snapshot = request.path_params["id"], self._view.snapshot()
+        found = next((each for each in snapshot.guards if each.name == name), None)
+        if found is None:
+            known = [each.name for each in snapshot.guards]
+            raise Refusal(404, f"there is no guard {name}", near=_close(name, known))
+        records = await self._view.guard_records(name)
+        return await _json(
+            lambda: GuardStoryView(
+                at=snapshot.at, guard=found, story=tell_guard(records, name, rules=frozenset(found.rules))
+            )
+        )
+
     async def incidents(self, request: Request) -> Response:
         """Answer with the incidents."""
         query, snapshot = read_query(request.query_params, limit=ENTRIES_SHOWN), self._view.snapshot()
@@ -107,7 +122,8 @@ class Handlers:
         """Answer with one incident, its story and its records."""
         id_, snapshot = request.path_params["id"], self._view.snapshot()
         records = tuple(await self._view.records(id_))
-        found = fold_all(State(), records).incidents.get(id_)
+        own = [record for record in records if getattr(record, "incident", None) == id_]
+        found = fold_all(State(), own).incidents.get(id_)
         if found is None:
             raise Refusal(404, f"there is no incident {id_}", near=_near(id_, snapshot))
         return await _json(lambda: IncidentView(at=snapshot.at, incident=found, story=tell(records), records=records))
@@ -139,5 +155,8 @@ async def _json(answer: Callable[[], Any], code: int = 200, headers: Mapping[str
 
 def _near(id_: str, snapshot: Snapshot) -> tuple[str, ...]:
     """Return ids that were perhaps meant, the newest where none is alike."""
-    known = [incident.id for incident in snapshot.incidents]
-    return tuple(difflib.get_close_matches(id_, known, n=NEAR)) or tuple(known[:NEAR])
+    return _close(id_, [incident.id for incident in snapshot.incidents])
+
+
+def _close(name: str, known: Sequence[str]) -> tuple[str, ...]:
+    return tuple(difflib.get_close_matches(name, known, n=NEAR)) or tuple(known[:NEAR])

@@ -17,6 +17,7 @@ from rollback_guard.adapters.web.tokens import Scope
 from rollback_guard.adapters.web.views import (
     DecisionsView,
     ErrorView,
+    GuardStoryView,
     GuardsView,
     HealthView,
     IncidentsView,
@@ -92,6 +93,7 @@ def endpoints(handle: Handlers, control: Control) -> tuple[Endpoint, ...]:
         Endpoint(path="/api/v1/status", handler=handle.status, answers={200: StatusView}),
         _list("/api/v1/rules", handle.rules, RulesView),
         _list("/api/v1/guards", handle.guards, GuardsView),
+        Endpoint(path="/api/v1/guards/{id}", handler=handle.guard, answers={200: GuardStoryView, 404: ErrorView}),
         _list("/api/v1/incidents", handle.incidents, IncidentsView),
         Endpoint(path="/api/v1/incidents/{id}", handler=handle.incident, answers={200: IncidentView, 404: ErrorView}),
         _list("/api/v1/decisions", handle.decisions, DecisionsView),

@@ -34,6 +34,7 @@ class View:
     Attributes:
         metrics: Body and content type of the exposition.
         records: All records of one incident; none for one that never was.
+        guard_records: What happened lately that concerns a guard, for its story.
         alive: Whether the evaluation loop goes on.
         operate: Do what a person or another system asks for, or say why not; `JournalError` says that nothing was done.
         accepts: Names of the guards that take an alert with these labels as a signal.
@@ -43,6 +44,7 @@ class View:
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     reload: Callable[[], Awaitable[ReloadView]]
     records: Callable[[str], Awaitable[Sequence[Record]]]
+    guard_records: Callable[[str], Awaitable[Sequence[Record]]]
     alive: Callable[[], bool]
     telemetry: Telemetry
     operate: Callable[[Operation], Awaitable[Sequence[Record] | Refused]]
