@@ -104,6 +104,7 @@ class World:
         shown: By rule what was last seen of it, and in which slot; as the journal knows it after a crash.
         told: Every record with its circumstances, oldest first, also those that a crash forgot.
         turn: How many of them there were when the present turn began.
+        turns: How many turns began.
     """
 
     def __init__(self):
@@ -114,7 +115,7 @@ class World:
         self.journal, self.backlog = [], []
         self.running, self.effects = {}, {}
         self.shown, self.durable = {}, {}
-        self.told, self.turn = [], 0
+        self.told, self.turn, self.turns = [], 0, 0
         self.begin()
 
     # the road from a thought to the state
@@ -246,6 +247,7 @@ class World:
 
     def begin_turn(self):
         self.turn = len(self.told)
+        self.turns += 1
 
     def fresh(self):
         """Return what was told since the turn began."""

@@ -59,7 +59,10 @@ from rollback_guard.core.state import EVERYTHING, IncidentPhase, State
 
 LETTERS = st.sampled_from("bbbbpppunaq")
 GUARDS = ["one", "two", "three", "four"]
-KINDS = [Pause, Resume, Veto, Extend, Approve, Acknowledge, Trigger, Undo, StartRollout, FinishRollout, Report]
+ABOUT_INCIDENTS = [Veto, Extend, Approve, Approve, Acknowledge, Trigger, Undo, Undo]
+STEPS = st.sampled_from([None, "flag-off", "rollback", "notify dba", "nothing"])
+ENDS = st.sampled_from(["done", "done", "done", "failed", "lost, done", "lost, not done", "?"])
+LASTING = st.sampled_from([None, minutes(1), minutes(5)])
 BLIND = set("uaq")
 REMOVED = {Reason.GUARD_REMOVED, Reason.RULES_REMOVED}
 RARELY = st.sampled_from([False] * 7 + [True])
@@ -88,6 +91,10 @@ def happens(**drawn):
     return turned
 
 
+rarely = precondition(lambda self: self.world.turns % 4 == 0)
+"""So that between two upheavals there is time for a ladder to be climbed."""
+
+
 class Engine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
@@ -95,21 +102,24 @@ class Engine(RuleBasedStateMachine):
 
     # what happens
 
-    @happens(span=st.sampled_from([15, 30, 30, 60, 60, 60, 300]))
-    def time_passes(self, span):
+    @happens(span=st.sampled_from([15, 30, 60, 60, 120, 300]), broken=RARELY)
+    def time_passes_and_is_attended_to(self, span, broken):
         self.world.now += timedelta(seconds=span)
+        self.world.attend(broken=broken)
 
     @happens(group=st.sampled_from("gh"), letters=st.tuples(LETTERS, LETTERS), back=st.booleans(), broken=RARELY)
     def a_group_is_evaluated(self, group, letters, back, broken):
         self.world.now += timedelta(seconds=30)
         self.show(group, letters, back=back, broken=broken)
 
-    @happens(letters=st.sampled_from(["bbb", "bbb", "ppp", "uuu", "bpb"]))
-    def all_groups_say_the_same_at_once(self, letters):
-        """Storms, outages, and their ends."""
-        self.world.now += timedelta(seconds=60)
-        for group, said in (("g", letters[:2]), ("h", letters[2:])):
-            self.show(group, said, back=True)
+    @happens(letters=st.sampled_from(["bbb", "bpp", "pbp", "ppb", "ppp", "uuu"]), slots=st.integers(1, 5))
+    def all_groups_say_the_same_for_a_while(self, letters, slots):
+        """Storms, outages, and their ends; long enough for a ladder to be climbed."""
+        for _ in range(slots):
+            self.world.now += timedelta(seconds=60)
+            for group, said in (("g", letters[:2]), ("h", letters[2:])):
+                self.show(group, said, back=True)
+            self.world.attend()
 
     def show(self, group, letters, *, back, broken=False):
         configured = self.world.policy.groups.get(group)
@@ -119,7 +129,7 @@ class Engine(RuleBasedStateMachine):
         self.world.tick(group, observations, said, back=back, lost=lost, broken=broken)
 
     @precondition(lambda self: self.world.running)
-    @happens(number=st.integers(0, 9), how=st.sampled_from(["done", "failed", "lost, done", "lost, not done", "?"]))
+    @happens(number=st.integers(0, 9), how=ENDS)
     def an_action_ends(self, number, how):
         world, key = self.world, sorted(self.world.running)[number % len(self.world.running)]
         match how:
@@ -137,57 +147,64 @@ class Engine(RuleBasedStateMachine):
             case "?":
                 world.conclude(key, Outcome.UNKNOWN)
 
-    @happens(broken=RARELY)
-    def the_clock_is_attended_to(self, broken):
-        self.world.attend(broken=broken)
+    @precondition(lambda self: self.world.state.incidents)
+    @happens(kind=st.sampled_from(ABOUT_INCIDENTS), number=st.integers(0, 9), step=STEPS, broken=RARELY)
+    def a_person_asks_about_an_incident(self, kind, number, step, broken):
+        world = self.world
+        alive = [each for each in world.state.incidents.values() if each.phase is not IncidentPhase.CLOSED]
+        some = alive if alive and kind is not Undo else list(world.state.incidents.values())
+        incident = some[-1 - number % len(some)]
+        words = {"incident": incident.id} if kind in {Acknowledge, Undo} else {"guard": incident.guard}
+        if kind is Trigger:
+            words["step"] = step
+        if kind is Extend:
+            words["lasting"] = minutes(1)
+        world.operate(kind(by="ann", why="because", **words), broken=broken)
 
+    @rarely
+    @happens(guard=st.sampled_from([*GUARDS, "nobody"]), step=STEPS, broken=RARELY)
+    def a_person_triggers_a_playbook(self, guard, step, broken):
+        self.world.operate(Trigger(by="ann", why="a leak", guard=guard, step=step), broken=broken)
+
+    @rarely
+    @happens(guard=st.sampled_from([*GUARDS, None]), lasting=LASTING, begins=st.booleans(), broken=RARELY)
+    def a_person_takes_the_hands_off_or_lets_go(self, guard, lasting, begins, broken):
+        pause = Pause(by="ann", why="look", guard=guard, lasting=lasting)
+        self.world.operate(pause if begins else Resume(by="ann", guard=guard), broken=broken)
+
+    @rarely
     @happens(
-        kind=st.sampled_from(KINDS),
-        guard=st.sampled_from([*GUARDS, *GUARDS, None, "nobody"]),
-        number=st.integers(0, 20),
-        lasting=st.sampled_from([None, minutes(1), minutes(5)]),
-        step=st.sampled_from([None, "flag-off", "rollback", "notify dba", "nothing"]),
-        broken=RARELY,
+        guard=st.sampled_from(["one", "four", "four"]), window=LASTING, begins=st.sampled_from([True, True, False])
     )
-    def a_person_asks(self, kind, guard, *, number, lasting, step, broken):
-        incidents = list(self.world.state.incidents) or ["none"]
-        words = {"by": "ann", "why": "because"}
-        if kind in {Acknowledge, Undo}:
-            words["incident"] = incidents[-1 - number % len(incidents)]
-        elif kind is Report:
-            signal = Signal(
-                guard=guard or "one", name="Leak", labels=(), firing=number % 2 == 0, starts_at=self.world.now
-            )
-            words = {"by": "am", "signals": (signal,)}
-        else:
-            words["guard"] = guard if kind in {Pause, Resume} else guard or "one"
-        match kind.__name__:
-            case "Trigger":
-                words["step"] = step
-            case "Pause":
-                words["lasting"] = lasting
-            case "Extend":
-                words["lasting"] = lasting or minutes(2)
-            case "StartRollout":
-                words |= {"window": lasting}
-                del words["why"]
-        self.world.operate(kind(**words), broken=broken)
+    def a_rollout_begins_or_ends(self, guard, window, begins):
+        start = StartRollout(by="ci", guard=guard, window=window)
+        self.world.operate(start if begins else FinishRollout(by="ci", guard=guard))
 
+    @rarely
+    @happens(name=st.sampled_from(["Leak", "Worm"]), firing=st.booleans(), broken=RARELY)
+    def another_system_reports(self, name, firing, broken):
+        signal = Signal(guard="one", name=name, labels=(), firing=firing, starts_at=self.world.now)
+        self.world.operate(Report(by="am", signals=(signal,)), broken=broken)
+
+    @rarely
     @happens(guards=st.sampled_from([(), ("one",), ("two", "three")]), opens=st.booleans())
     def a_maintenance_window_opens_or_closes(self, guards, opens):
         until = self.world.now + minutes(3)
         self.world.maintain((Window(name="night", until=until, guards=guards),) if opens else ())
 
+    @rarely
     @happens(can_tell=st.booleans(), policy=st.sampled_from([None, None, 0, 1, 2, 3, 4, 6]))
     def the_daemon_is_killed_and_started(self, can_tell, policy):
         self.the_journal_tells_what_is_the_case()
         self.world.policy = self.world.policy if policy is None else self.world.policies[policy]
         self.world.restart(can_tell=can_tell)
 
+    @rarely
     @happens(number=st.integers(0, 6), broken=RARELY)
     def people_reload(self, number, broken):
         self.world.reload(number, broken=broken)
 
+    @rarely
     @happens(seconds=st.sampled_from([-3600, -40, 20, 3600]))
     def the_clock_is_set(self, seconds):
         self.world.set_clock(timedelta(seconds=seconds))

@@ -109,6 +109,28 @@ class TestAnIntent:
         assert concluding.done()
         assert len(await world.records(Concluded)) == 1
 
+    @pytest.mark.promise(24)
+    async def test_whose_outcome_fits_on_a_full_disk_is_over_and_what_follows_waits_for_room(self):
+        guard = a_guard(rules=["g/a"], actions=("flag-off", "rollback"))
+        world = await World(policy_for(BREACHES, guards=[guard]), letters(BREACHES)).start()
+        await world.run(0, 2)
+        world.journal.before = no_room
+        (first,) = world.doer.intents
+        await world.loop.conclude(ended(first, world.clock.now(), Outcome.FAILED))
+        assert world.loop.journal_failed_since is not None
+        assert [each.outcome for each in await world.records(Concluded)] == [Outcome.FAILED]
+        assert world.doer.intents == [first]
+        world.journal.before = lambda records: None
+        await world.tick(2)
+        assert [each.action for each in world.doer.intents] == ["flag-off", "rollback"]
+        assert await world.folded() == world.loop.state
+
+
+def no_room(records):
+    """Refuse what begins, and whatever is longer than an outcome."""
+    if any(not isinstance(record, Concluded) for record in records):
+        raise JournalError("disk full")
+
 
 class TestAnIntentThatWasLeftOpen:
     """By another process, maybe long ago: people may have acted since."""

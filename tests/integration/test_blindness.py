@@ -65,11 +65,12 @@ class WatchedPrometheus(RealPrometheus):
 
     def __init__(self, directory) -> None:
         super().__init__(directory, scrape_interval="500ms")
-        file = directory / "prometheus.yml"
-        config = json.loads(file.read_text())
-        config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{self.port}"]}]
-        file.write_text(json.dumps(config))
         self.directory = directory
+        self.scraping = json.loads((directory / "prometheus.yml").read_text())
+        self.scraping["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{self.port}"]}]
+
+    def write_config(self, config: dict) -> None:
+        (self.directory / "prometheus.yml").write_text(json.dumps(config))
 
     def lose_data(self) -> None:
         shutil.rmtree(self.directory / "data")
@@ -109,7 +110,9 @@ class Watcher(Daemon):
             log=self.log,
         )
         since = wait_for(self.blind_since, "since when it is blind", log=self.log)
-        wait_for(lambda: self.guard()["last"]["reason"] == "blind", f"the decision to be blind, not {self.guard()}", log=lambda: str(self.guard()) + self.log())
+        wait_for(
+            lambda: (self.guard()["last"] or {}).get("reason") == "blind", "the decision to be blind", log=self.log
+        )
         assert all(rule["unknown_since"] for rule in self.rules())
         return since
 
@@ -124,13 +127,20 @@ class Watcher(Daemon):
         assert json.loads(self.get("/api/v1/incidents")[1])["total"] == 0, self.log()
 
 
-@pytest.fixture
-def prometheus(tmp_path):
-    made = WatchedPrometheus(tmp_path / "prometheus")
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    made = WatchedPrometheus(tmp_path_factory.mktemp("prometheus"))
     try:
-        yield made.start()
+        yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def prometheus(server):
+    """A server that scrapes itself; it keeps its data from test to test, for its first scrape takes five seconds."""
+    server.write_config(server.scraping)
+    return server.restart()
 
 
 @pytest.mark.promise(10)
@@ -158,13 +168,12 @@ def test_a_server_that_is_killed_paused_and_robbed_of_its_data_causes_no_action(
 
         prometheus.stop()
         prometheus.lose_data()
-        (prometheus.directory / "prometheus.yml").rename(prometheus.directory / "later.yml")
-        (prometheus.directory / "prometheus.yml").write_text("{}")  # up, and not scraping yet
+        prometheus.write_config({})  # up, and not scraping yet
         prometheus.start()
         guard.wait_to_be_blind("heartbeat")
         assert "heartbeat: the server answers count(up) with nothing" in guard.status()[1]
         prometheus.stop()
-        (prometheus.directory / "later.yml").rename(prometheus.directory / "prometheus.yml")
+        prometheus.write_config(prometheus.scraping)
         prometheus.start()
         guard.wait_to_see()
         guard.assert_idle()
@@ -245,9 +254,7 @@ def test_a_server_that_answers_and_scrapes_no_more_is_not_believed_for_long(tmp_
     with guard:
         guard.wait_to_see()
         # Samples stay for five minutes, and answers are stamped with the present, while nothing new comes in.
-        config = json.loads((prometheus.directory / "prometheus.yml").read_text())
-        config["scrape_configs"][0]["scrape_interval"] = "1h"
-        (prometheus.directory / "prometheus.yml").write_text(json.dumps(config))
+        prometheus.write_config({"scrape_configs": []})
         prometheus.restart()  # it keeps its data
         measured = {"TooLittle", "TooMuch", "NoDataIsBad", "NoDataIsFine"}
         wait_for(

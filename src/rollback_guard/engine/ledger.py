@@ -14,7 +14,7 @@ import structlog
 from rollback_guard.core import step as core
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.notice import Notice
-from rollback_guard.core.records import Evaluated, Record
+from rollback_guard.core.records import Concluded, Evaluated, Record
 from rollback_guard.core.state import State
 from rollback_guard.ports import Clock, Journal, JournalError
 
@@ -92,16 +92,35 @@ class Ledger:
         notices = self._announce(self.state, after, records)
         durable, told = [*self._backlog, *self._due(records)], [*self._untold, *notices]
         if durable or told:
-            try:
-                await self._journal.append(durable, told)
-            except JournalError as error:
-                self._lost(error)
+            if not await self._append(durable, told):
                 return False
             self._backlog.clear()
             self._untold.clear()
-            self._since_checkpoint += len(durable)
             self._mended()
         self._take(after, records)
+        return True
+
+    async def write_outcome(self, ended: Concluded) -> bool:
+        """Make durable how an action ended, before anything that has to wait: its room is kept on a full disk.
+
+        Returns:
+            Whether it is durable. It is not where what it follows from is itself not written yet.
+        """
+        if any(getattr(record, "incident", None) == ended.incident for record in self._backlog):
+            return False
+        after = fold_all(self.state, [ended])
+        if not await self._append([ended], self._announce(self.state, after, [ended])):
+            return False
+        self._take(after, [ended])
+        return True
+
+    async def _append(self, records: Sequence[Record], notices: Sequence[Notice]) -> bool:
+        try:
+            await self._journal.append(records, notices)
+        except JournalError as error:
+            self._lost(error)
+            return False
+        self._since_checkpoint += len(records)
         return True
 
     def keep(self, facts: Sequence[Record]) -> None:

@@ -227,6 +227,11 @@ class Loop:
                 records = core.conclude(self.policy, self.state, ended)
                 if await self._ledger.write(records):
                     return
+                # The room that is kept on a full disk takes how it ended, and nothing that begins. What follows from it
+                # then is decided at the next slot.
+                begins = any(isinstance(record, Intended) for record in records)
+                if (begins or len(records) == 1) and await self._ledger.write_outcome(ended):
+                    return
                 if self._is_undaunted(ended.guard):
                     self._ledger.keep(records)
                     return

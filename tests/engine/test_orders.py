@@ -1,0 +1,153 @@
+"""What people order while the daemon runs, and what the clock brings about, as the loop carries it out."""
+
+from datetime import timedelta
+
+import pytest
+
+from build import a_guard, a_step, minutes, slot
+from engine_world import World, letters, policy_for
+from rollback_guard.core.model import Approval, JournalPolicy, Level, Notify
+from rollback_guard.core.operations import Approve, Pause, Refused, Resume, Trigger
+from rollback_guard.core.records import Decided, Escalated, MaintenanceChanged, Reason, Resumed, Window
+from rollback_guard.engine.ledger import CHECKPOINT_EVERY
+from rollback_guard.ports import JournalError
+
+BREACHES = {"a": "pbbbbbbbbb"}
+KEEP = timedelta(days=90)
+
+
+async def started(script=None, **guard):
+    script = script or BREACHES
+    policy = policy_for(script, guards=[a_guard(rules=[f"g/{name}" for name in script], **guard)])
+    return await World(policy, letters(script)).start()
+
+
+def pause(**changes):
+    return Pause(by="ann", why="a test", **changes)
+
+
+async def test_a_pause_holds_from_the_next_slot_on_and_its_end_lets_what_still_breaches_act():
+    world = await started()
+    await world.run(0, 1)
+    await world.loop.operate(pause(lasting=minutes(4)))
+    await world.run(1, 4)
+    assert world.doer.intents == []
+    world.clock.jump_to(slot(5))
+    await world.loop.attend((), keep=KEEP)
+    assert [each.by for each in await world.records(Resumed)] == [""]
+    await world.tick(5)
+    assert len(world.doer.intents) == 1
+
+
+@pytest.mark.promise(23)
+async def test_a_pause_counts_even_when_it_cannot_be_written_and_is_written_as_soon_as_it_can():
+    world = await started()
+    world.journal.is_broken = True
+    await world.loop.operate(pause())
+    world.journal.is_broken = False
+    await world.run(0, 3)
+    assert world.doer.intents == []
+    await world.start()
+    await world.tick(3)
+    assert world.doer.intents == []
+    assert [each.reason for each in world.loop.decisions if each.decision == "hold"] == []
+    assert world.loop.state.guards["checkout"].last.reason is Reason.PAUSED
+
+
+async def test_a_trigger_that_cannot_be_written_is_not_done():
+    world = await started({"a": "pppp"})
+    await world.run(0, 1)
+    world.journal.is_broken = True
+    with pytest.raises(JournalError):
+        await world.loop.operate(Trigger(by="ann", why="leak", guard="checkout"))
+    assert (world.doer.intents, dict(world.loop.state.incidents)) == ([], {})
+
+
+async def test_a_trigger_that_is_refused_says_why_and_changes_nothing():
+    world = await started({"a": "pppp"})
+    await world.loop.operate(pause())
+    before = world.loop.state
+    answer = await world.loop.operate(Trigger(by="ann", why="leak", guard="checkout"))
+    assert isinstance(answer, Refused)
+    assert answer.refusal == "paused"
+    assert world.loop.state is before
+    await world.loop.operate(Resume(by="ann"))
+    await world.loop.operate(Trigger(by="ann", why="leak", guard="checkout"))
+    assert [each.by for each in world.doer.intents] == ["ann"]
+
+
+async def test_an_approval_starts_the_action_at_once():
+    world = await started(playbook=(a_step(approve=Approval(within=minutes(10))),))
+    await world.run(0, 2)
+    assert world.doer.intents == []
+    await world.loop.operate(Approve(by="ann", guard="checkout"))
+    assert [each.action for each in world.doer.intents] == ["flag-off"]
+
+
+async def test_a_notify_only_step_starts_no_action_and_is_over_at_once():
+    world = await started(
+        playbook=(a_step("", notify=("oncall",)), a_step("rollback")), notify=Notify(critical=("team",))
+    )
+    await world.run(0, 2)
+    assert world.doer.intents == []
+    assert world.loop.state.incidents[world.loop.state.guards["checkout"].incident].open_intents == ()
+    told = {letter.channel for letter in world.journal.outbox.letters}
+    assert told == {"oncall", "team"}
+    await world.run(2, 7)
+    assert [each.action for each in world.doer.intents] == ["rollback"]
+
+
+async def test_levels_are_called_by_the_clock_and_not_by_a_slot():
+    world = await started(
+        escalate=(Level(after=minutes(5), notify=("lead",)), Level(after=minutes(9), notify=("boss",)))
+    )
+    await world.run(0, 2)
+    for number in (2, 7, 8, 11):
+        world.clock.jump_to(slot(number))
+        await world.loop.attend((), keep=KEEP)
+    assert [(each.level, each.notify) for each in await world.records(Escalated)] == [(1, ("lead",)), (2, ("boss",))]
+
+
+async def test_a_maintenance_window_is_written_when_it_opens_and_when_it_closes():
+    world = await started()
+    window = Window(name="night", until=slot(3))
+    for windows in ((window,), (window,), ()):
+        await world.loop.attend(windows, keep=KEEP)
+    assert [each.windows for each in await world.records(MaintenanceChanged)] == [(window,), ()]
+
+
+@pytest.mark.parametrize(("told", "acts"), [(JournalPolicy.ACT, True), (JournalPolicy.HOLD, False)])
+async def test_a_guard_acts_without_a_journal_only_where_it_is_told_to(told, acts):
+    world = await started(when_journal_fails=told)
+    await world.run(0, 1)
+    world.journal.is_broken = True
+    await world.run(1, 4)
+    assert bool(world.doer.intents) is acts
+    world.journal.is_broken = False
+    await world.tick(4)
+    assert len(await world.intents()) == 1
+    assert await world.folded() == world.loop.state
+
+
+async def test_a_failing_journal_is_told_once_and_that_it_is_mended_too():
+    world, heard = await started(), []
+    world.loop._ledger._trouble = lambda since, why: heard.append((since, bool(why)))
+    world.journal.is_broken = True
+    await world.run(0, 3)
+    since = world.loop.journal_failed_since
+    world.journal.is_broken = False
+    await world.tick(3)
+    assert heard == [(since, True), (since, False)]
+
+
+async def test_the_state_is_kept_whole_now_and_then_and_a_start_goes_on_from_there():
+    world = await started()
+    await world.run(0, 3)
+    world.loop._ledger._since_checkpoint = CHECKPOINT_EVERY
+    await world.loop.attend((), keep=KEEP)
+    assert len(world.journal.kept) == 1
+    await world.run(3, 5)
+    kept = world.loop.state
+    await world.start()
+    assert world.loop.state.groups == kept.groups
+    assert [each.reason for each in await world.records(Decided)] == [Reason.BREACH]
