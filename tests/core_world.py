@@ -34,7 +34,7 @@ from rollback_guard.core.records import Concluded, Evaluated, Intended, Maintena
 from rollback_guard.core.slots import slot_at_or_before, slots_between
 from rollback_guard.core.state import State
 
-LIMITS = Limits(max_actions=3, per=minutes(20), cooldown=MINUTE, flapping=Flapping(incidents=4, per=minutes(30)))
+LIMITS = Limits(max_actions=2, per=minutes(20), cooldown=MINUTE, flapping=Flapping(incidents=2, per=minutes(30)))
 UNDOS = {"flag-off": "flag-on", "rollback": "roll-forward"}
 
 
@@ -64,7 +64,7 @@ def policies():
     }
     rules = {"one": ["g/a", "h/c"], "two": ["g/b"], "three": ["h/c"], "four": ["g/a", "g/b"]}
     guards = [a_guard(each, rules[each], playbook=steps[each], limits=LIMITS, **changes[each]) for each in rules]
-    known = {"storm": Storm(guards=3, within=MINUTE), "fleet": Fleet(max_actions=5, per=minutes(20)), "undos": UNDOS}
+    known = {"storm": Storm(guards=3, within=MINUTE), "fleet": Fleet(max_actions=4, per=minutes(20)), "undos": UNDOS}
     plain = a_policy(groups, guards, **known)
     changed = replace(groups[0], rules=tuple(replace(each, fingerprint="new") for each in groups[0].rules))
     turned = {name: replace(guard, playbook=guard.playbook[::-1], veto=MINUTE) for name, guard in plain.guards.items()}

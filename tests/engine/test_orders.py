@@ -91,7 +91,7 @@ async def test_a_notify_only_step_starts_no_action_and_is_over_at_once():
     await world.run(0, 2)
     assert world.doer.intents == []
     assert world.loop.state.incidents[world.loop.state.guards["checkout"].incident].open_intents == ()
-    told = {letter.channel for letter in world.journal.outbox.letters}
+    told = {letter.channel for letter, _ in world.journal.outbox.letters.values()}
     assert told == {"oncall", "team"}
     await world.run(2, 7)
     assert [each.action for each in world.doer.intents] == ["rollback"]
