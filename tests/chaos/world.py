@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from loopback import free_port
+from chaos.process import Guard, wait_for
+
+__all__ = ["World", "wait_for", "world"]
 
 TARGET = r"""
 import http.server, json, sys, threading
@@ -98,16 +97,7 @@ if plan == "inspection" and not (home / "inspected").exists():
 sys.exit(0 if seen else 1)
 """
 
-CONFIG = """
-[guard]
-name = "chaos"
-rules = ["rules.yaml"]
-state = "guard.db"
-stop_timeout = "5s"
-
-[server]
-listen = "127.0.0.1:{port}"
-
+SETTINGS = """
 [actions.mend]
 type = "exec"
 command = [{python}, "-S", "act.py", ".", "{url}", "{plan}", "{delay}"]
@@ -132,108 +122,34 @@ guards:
 """
 
 
-def wait_for(
-    condition: Callable[[], object], what: str, *, within_s: float = 60, log: Callable[[], str] = str
-) -> object:
-    """Return the condition's first true value."""
-    until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not within {within_s} s: {what}\n{log()}")
-
-
-class World:
+class World(Guard):
     """One target, one guard and their folder."""
 
     def __init__(self, home: Path, target_port: int, *, plan: str, delay: float = 0.0) -> None:
-        self.home = home
+        super().__init__(home)
         self.url = f"http://127.0.0.1:{target_port}"
-        self.port = free_port()
-        self.guard: subprocess.Popen[bytes] | None = None
-        self.kills = 0
         (home / "act.py").write_text(ACT)
         (home / "inspect_goal.py").write_text(INSPECT)
-        python = json.dumps(sys.executable)
-        config = CONFIG.format(port=self.port, python=python, url=self.url, plan=plan, delay=delay)
-        (home / "guard.toml").write_text(config)
-        (home / "rules.yaml").write_text(RULES.format(url=self.url))
-
-    def start(self) -> None:
-        """Start the daemon, and let the action know whom to kill."""
-        log = (self.home / "guard.log").open("ab")
-        self.guard = subprocess.Popen(
-            [sys.executable, "-m", "rollback_guard.cli", "run", "--config", "guard.toml"],
-            cwd=self.home,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
+        self.configure(
+            SETTINGS.format(python=json.dumps(sys.executable), url=self.url, plan=plan, delay=delay),
+            RULES.format(url=self.url),
         )
-        log.close()
-        (self.home / "pid").write_text(str(self.guard.pid))
-
-    def wait_killed(self) -> None:
-        """Wait until somebody has killed the daemon with SIGKILL."""
-        assert self.guard is not None
-        code = self.guard.wait(60)
-        assert code == -signal.SIGKILL, (code, self.log())
-        self.kills += 1
-
-    def kill(self) -> None:
-        """Kill the daemon, wherever it is."""
-        assert self.guard is not None
-        self.guard.kill()
-        self.guard.wait(10)
-        self.kills += 1
-
-    def ask(self, path: str) -> object:
-        """Ask the guard's API; ``None`` while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return json.load(answer)
-        except (OSError, ValueError):
-            return None
 
     def effects(self) -> list[str]:
         """Return the keys of the effects that the target has seen."""
         with urllib.request.urlopen(f"{self.url}/effects", timeout=10) as answer:
             return json.load(answer)
 
-    def log(self) -> str:
-        """Return the end of the daemon's log."""
-        return (self.home / "guard.log").read_text()[-4000:]
-
-    def stop(self) -> None:
-        """End the daemon in an orderly way."""
-        if self.guard is not None and self.guard.poll() is None:
-            self.guard.terminate()
-            assert self.guard.wait(30) == 0, self.log()
-
 
 @contextlib.contextmanager
 def world(home: Path, *, plan: str, delay: float = 0.0) -> Iterator[World]:
     """Start the counting target; end it and the guard afterwards."""
-    home.mkdir(parents=True, exist_ok=True)
     target = subprocess.Popen([sys.executable, "-S", "-c", TARGET], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     assert target.stdout is not None
-    made = World(home, int(target.stdout.readline()), plan=plan, delay=delay)
     try:
-        yield made
+        with World(home, int(target.stdout.readline()), plan=plan, delay=delay) as made:
+            yield made
     finally:
-        if made.guard is not None and made.guard.poll() is None:
-            made.guard.kill()
-            made.guard.wait(10)
         target.kill()
         target.wait(10)
         target.stdout.close()
-        for orphan in _orphans(home):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(orphan, signal.SIGKILL)
-
-
-def _orphans(home: Path) -> Iterator[int]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if (entry / "cwd").readlink() == home and int(entry.name) != os.getpid():
-                    yield int(entry.name)

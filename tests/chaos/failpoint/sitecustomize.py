@@ -1,52 +1,130 @@
-"""Kill the daemon at a named point, once: loaded by Python at its start, from a test's PYTHONPATH only.
+"""Kill the daemon at a named point, or make it stuck: loaded by Python at its start, from a test's PYTHONPATH only.
 
-`CHAOS_POINT` names where: `before` or `after`, what, and which time that comes by, as in `before:intended:2`. What is a
-record's kind (the commit of a batch that holds one), `notice` (the commit of a batch with notices), `sent` (the
-mark that a letter was delivered) or `checkpoint`. `CHAOS_MARKER` is a file that is made just before the kill, so that
-the next start lives. The product itself knows nothing of this.
+The variable CHAOS holds JSON:
+
+    point     side, what, and which time that comes by, as in `before:intended:2`. What is a record's kind (the commit of a
+              batch that holds one), `undo` (the intent of one), `verify` (a slot during a verification), `notice` (the
+              commit of a batch with notices), `sent` (the mark that a letter was delivered), `checkpoint` and `prune`
+              (the whole of it), `keep` and `forget` (within their transaction)
+    set       module constants by dotted name, spans in seconds
+    forget    prune as if nothing had to be remembered for long
+    stuck     a file: once it is there, evaluations never end
+    blocked   a file: once it is there, the event loop stands still
+
+The product itself knows nothing of this.
 """
 
-import contextlib
+import asyncio
+import functools
+import importlib
+import json
 import os
 import signal
 import sys
+import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 
 
-def install(point, marker):
+def install_point(point):
     side, what, number = point.split(":")
-    left = int(number)
+    left, counting, verifies = int(number), threading.Lock(), False
 
     def reached(matches, at):
         nonlocal left
-        if not matches or at != side:
-            return
-        left -= 1
-        if left == 0:
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
-                os.kill(os.getpid(), signal.SIGKILL)
+        if matches and at == side:
+            with counting:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                    signal.pause()  # not one instruction further
 
     def around(method, matches):
-        async def wrapped(self, *args, **kwargs):
-            hit = matches(*args)
-            reached(hit, "before")
-            result = await method(self, *args, **kwargs)
-            reached(hit, "after")
-            return result
+        if asyncio.iscoroutinefunction(method):
+
+            @functools.wraps(method)
+            async def wrapped(*args):
+                hit = matches(*args)
+                reached(hit, "before")
+                result = await method(*args)
+                reached(hit, "after")
+                return result
+        else:
+
+            @functools.wraps(method)
+            def wrapped(*args):
+                reached(True, "before")
+                result = method(*args)
+                reached(True, "after")
+                return result
 
         return wrapped
 
-    def holds(records, notices=()):
-        return bool(notices) if what == "notice" else any(record.kind == what for record in records)
+    def holds(journal, records, notices=()):
+        nonlocal verifies
+        kinds = {record.kind for record in records}
+        if what == "notice":
+            return bool(notices)
+        if what == "undo":
+            return any(record.kind == "intended" and record.undoes for record in records)
+        if what == "verify":
+            hit = verifies and "evaluated" in kinds
+            verifies = "concluded" in kinds or (verifies and not kinds & {"intended", "incident_ended"})
+            return hit
+        return what in kinds
 
+    from rollback_guard.adapters.journal import checkpoint, retention
     from rollback_guard.adapters.journal.outbox import SqliteOutbox
     from rollback_guard.adapters.journal.sqlite import SqliteJournal
 
     SqliteJournal.append = around(SqliteJournal.append, holds)
-    SqliteJournal.checkpoint = around(SqliteJournal.checkpoint, lambda state: what == "checkpoint")
-    SqliteOutbox.sent = around(SqliteOutbox.sent, lambda letter, at: what == "sent")
+    for owner, name, called in (
+        (SqliteOutbox, "sent", "sent"),
+        (SqliteJournal, "checkpoint", "checkpoint"),
+        (SqliteJournal, "prune", "prune"),
+        (checkpoint, "keep", "keep"),
+        (retention, "forget", "forget"),
+    ):
+        if called == what:
+            setattr(owner, name, around(getattr(owner, name), lambda *_: True))
 
 
-if "CHAOS_POINT" in os.environ and sys.argv[:1] == ["-m"] and not Path(os.environ["CHAOS_MARKER"]).exists():
-    install(os.environ["CHAOS_POINT"], os.environ["CHAOS_MARKER"])
+def install_forgetting():
+    from rollback_guard.engine.ledger import Ledger
+
+    prune = Ledger.prune
+    Ledger.prune = lambda self, before: prune(self, self._clock.now())
+
+
+def install_sticking(plan):
+    from rollback_guard.engine.loop import Loop
+
+    tick = Loop.tick
+
+    async def sticky(self, group):
+        if Path(plan.get("stuck", "/nowhere")).exists():
+            await asyncio.Event().wait()
+        while Path(plan.get("blocked", "/nowhere")).exists():
+            time.sleep(0.05)  # noqa: ASYNC251  this is what the test is about
+        await tick(self, group)
+
+    Loop.tick = sticky
+
+
+def install(plan):
+    for name, value in plan.get("set", {}).items():
+        module, _, constant = name.rpartition(".")
+        owner = importlib.import_module(module)
+        span = isinstance(getattr(owner, constant), timedelta)
+        setattr(owner, constant, timedelta(seconds=value) if span else value)
+    if "point" in plan:
+        install_point(plan["point"])
+    if plan.get("forget"):
+        install_forgetting()
+    if plan.keys() & {"stuck", "blocked"}:
+        install_sticking(plan)
+
+
+if "CHAOS" in os.environ and sys.argv[:1] == ["-m"]:
+    install(json.loads(os.environ.pop("CHAOS")))
