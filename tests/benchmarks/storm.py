@@ -95,9 +95,7 @@ def watch(guard: c.Guard, name: str, over: float | None = None, until: str = "")
             time.sleep(over)
         else:
             metric, _, value = until.partition("=")
-            c.wait_until(
-                lambda: guard.figure(metric) == float(value), f"{name}: {until}", within_s=WITHIN_S, every_s=1
-            )
+            c.wait_until(lambda: guard.figure(metric) == float(value), f"{name}: {until}", within_s=WITHIN_S, every_s=1)
     seen.seconds = time.perf_counter() - seen.began
     seen.cpu_s, seen.missed = c.cpu_s(guard.pid) - spent, guard.figure(MISSED) - missed
     seen.memory.append((seen.seconds, c.memory_bytes(guard.pid)))
@@ -153,7 +151,7 @@ def run(guards: int, rules: int, watched_s: float) -> tuple[list[Span], storms.S
             events: dict[str, int] = {}
             for line in storm.splitlines():
                 d = json.loads(line) if line.startswith("{") else {"event": line[:80]}
-                event = d["event"] + " " + str(d.get("reason", "")) + str(d.get("detail",""))
+                event = d["event"] + " " + str(d.get("reason", "")) + str(d.get("detail", ""))
                 events[event] = events.get(event, 0) + 1
             print("   ", events)
         return spans, shop

@@ -8,46 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from chaos.process import Guard, wait_for
+from chaos.target import Target, target
 
 __all__ = ["World", "wait_for", "world"]
-
-TARGET = r"""
-import http.server, json, sys, threading
-effects, lock = [], threading.Lock()
-
-class Target(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_POST(self):
-        key = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        with lock:
-            effects.append(key)
-        self.say(200, b"done")
-    def do_GET(self):
-        with lock:
-            seen = list(effects)
-        if self.path == "/effects":
-            return self.say(200, json.dumps(seen).encode())
-        self.say(200 if seen else 503, b"up" if seen else b"down")
-    def say(self, status, body):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args):
-        pass
-
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Target)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
 
 ACT = r"""
 import os, pathlib, signal, sys, time, urllib.request
@@ -65,7 +33,7 @@ def kill_guard():
 
 def effect():
     key = os.environ["ROLLBACK_GUARD_KEY"].encode()
-    urllib.request.urlopen(urllib.request.Request(url, data=key, method="POST"), timeout=10).read()
+    urllib.request.urlopen(urllib.request.Request(url + "/effects/mend?cures=target", data=key, method="POST"), timeout=10).read()
 
 if plan == "before" and first_time():
     kill_guard()
@@ -90,11 +58,11 @@ if plan == "after" and first_time():
 INSPECT = r"""
 import json, os, pathlib, signal, sys, urllib.request
 home, url, plan = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-seen = json.load(urllib.request.urlopen(url + "/effects", timeout=10))
+seen = json.load(urllib.request.urlopen(url + "/goal/mend", timeout=10))
 if plan == "inspection" and not (home / "inspected").exists():
     (home / "inspected").touch()
     os.kill(int((home / "pid").read_text()), signal.SIGKILL)
-sys.exit(0 if seen else 1)
+sys.exit(0 if seen["reached"] else 1)
 """
 
 SETTINGS = """
@@ -109,9 +77,9 @@ timeout = "20s"
 RULES = """
 probes:
   - probe: target
-    url: {url}/health
-    interval: 1s
-    timeout: 900ms
+    url: {url}/health/target
+    interval: 500ms
+    timeout: 400ms
     labels: {{service: target, severity: critical}}
 guards:
   - guard: target
@@ -125,31 +93,23 @@ guards:
 class World(Guard):
     """One target, one guard and their folder."""
 
-    def __init__(self, home: Path, target_port: int, *, plan: str, delay: float = 0.0) -> None:
+    def __init__(self, home: Path, target: Target, *, plan: str, delay: float = 0.0) -> None:
         super().__init__(home)
-        self.url = f"http://127.0.0.1:{target_port}"
+        self.target = target
         (home / "act.py").write_text(ACT)
         (home / "inspect_goal.py").write_text(INSPECT)
         self.configure(
-            SETTINGS.format(python=json.dumps(sys.executable), url=self.url, plan=plan, delay=delay),
-            RULES.format(url=self.url),
+            SETTINGS.format(python=json.dumps(sys.executable), url=target.url, plan=plan, delay=delay),
+            RULES.format(url=target.url),
         )
 
     def effects(self) -> list[str]:
         """Return the keys of the effects that the target has seen."""
-        with urllib.request.urlopen(f"{self.url}/effects", timeout=10) as answer:
-            return json.load(answer)
+        return [each["key"] for each in self.target.effects()]
 
 
 @contextlib.contextmanager
 def world(home: Path, *, plan: str, delay: float = 0.0) -> Iterator[World]:
     """Start the counting target; end it and the guard afterwards."""
-    target = subprocess.Popen([sys.executable, "-S", "-c", TARGET], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    assert target.stdout is not None
-    try:
-        with World(home, int(target.stdout.readline()), plan=plan, delay=delay) as made:
-            yield made
-    finally:
-        target.kill()
-        target.wait(10)
-        target.stdout.close()
+    with target() as counting, World(home, counting, plan=plan, delay=delay) as made:
+        yield made

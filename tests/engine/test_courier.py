@@ -301,6 +301,7 @@ async def test_a_hanging_channel_delays_no_other_and_no_action():
             on_end=on_end,
             is_wanted=is_wanted,
             is_over=lambda intent: False,
+            is_held=lambda intent: False,
         )
         runner.use({"flag-off": ScriptedAction(target)})
         await town.put(*(a_notice(f"n{number}", channels=("slack", "pager")) for number in range(300)))

@@ -95,6 +95,7 @@ class Life:
             on_end=self.conclude,
             is_wanted=self.is_wanted,
             is_over=self.is_over,
+            is_held=lambda intent: False,
             jitter=lambda: 0.0,
         )
         for action in self.actions.values():

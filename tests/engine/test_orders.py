@@ -1,11 +1,12 @@
 """What people order while the daemon runs, and what the clock brings about, as the loop carries it out."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from build import a_guard, a_step, minutes, slot
-from engine_world import World, letters, policy_for
+from engine_world import World, in_background, letters, policy_for
 from rollback_guard.core.model import Approval, JournalPolicy, Level, Notify
 from rollback_guard.core.operations import Approve, Pause, Refused, Resume, Trigger
 from rollback_guard.core.records import Decided, Escalated, MaintenanceChanged, Reason, Resumed, Window
@@ -151,3 +152,25 @@ async def test_the_state_is_kept_whole_now_and_then_and_a_start_goes_on_from_the
     await world.start()
     assert world.loop.state.groups == kept.groups
     assert [each.reason for each in await world.records(Decided)] == [Reason.BREACH]
+
+
+async def test_an_undo_that_was_left_open_is_still_wanted_after_a_restart():
+    world = await started()
+    await world.run(0, 2)
+    (intent,) = world.doer.intents
+    undo = replace(intent, key=f"{intent.key}-undo", undoes=intent.key, within=timedelta(0), by="ann")
+    assert await world.loop.is_wanted(undo) is True
+
+
+async def test_a_pause_does_not_use_up_the_time_that_an_open_intent_waits_for_evidence():
+    world = await started()
+    await world.run(0, 2)
+    (intent,) = world.doer.intents
+    await world.loop.operate(pause(guard="checkout"))
+    wanted = await in_background(world.loop.is_wanted(intent))
+    await world.clock.advance(5 * intent.within)
+    assert not wanted.done()
+    await world.loop.operate(Resume(by="ann", guard="checkout"))
+    await world.tick(40)
+    await world.clock.advance(timedelta(seconds=2))
+    assert wanted.result() is False, "what the rules say is known again: they pass"

@@ -34,6 +34,7 @@ class Bench:
         self.ends = []
         self.is_over = asyncio.Event()
         self.wanted = True
+        self.held = False
         self.runner = Runner(
             clock=self.clock,
             telemetry=self.telemetry,
@@ -41,6 +42,7 @@ class Bench:
             on_end=self._on_end,
             is_wanted=self._is_wanted,
             is_over=lambda intent: not self.wanted,
+            is_held=lambda intent: self.held,
             jitter=lambda: jitter,
         )
 
@@ -324,3 +326,24 @@ async def test_what_may_still_be_on_its_way_is_waited_for_before_it_is_inspected
 async def test_what_was_seen_before_a_repetition_is_told(bench, target):
     ended = await bench.run(ScriptedAction(target), resumed=True)
     assert "ended before the outcome was known; inspected: looked; executed again" in ended.detail
+
+
+@pytest.mark.promise(23)
+async def test_an_attempt_is_not_repeated_while_a_person_holds_it_and_is_when_that_ends(bench, target):
+    action = ScriptedAction(target, [BUSY], timeout=timedelta(minutes=5))
+    bench.held = True
+    release_at = bench.clock.elapsed() + timedelta(seconds=30)
+    bench.runner._is_held = lambda intent: bench.held and bench.clock.elapsed() < release_at
+    ended = await bench.run(action)
+    assert (ended.outcome, ended.attempts) == (Outcome.SUCCEEDED, 2)
+    assert bench.clock.elapsed() >= release_at
+
+
+@pytest.mark.promise(23)
+@pytest.mark.parametrize("first", [BUSY, NO_ANSWER])
+async def test_an_attempt_that_is_held_until_its_time_is_up_is_not_repeated(bench, target, first):
+    bench.held = True
+    ended = await bench.run(ScriptedAction(target, [first, BUSY], sees=[NOT_REACHED]))
+    assert (ended.outcome, ended.attempts) == (Outcome.FAILED, 1)
+    assert "held back" in ended.detail
+    assert target.effects.total() == 0

@@ -172,14 +172,14 @@ async def test_a_reload_during_the_start_waits_until_the_journal_is_known(tmp_pa
     loaded = load(path, Overrides())
     daemon = app.Daemon(path, Overrides(), loaded.setup)
     reads, may_read = asyncio.Event(), asyncio.Event()
-    read = daemon._journal.read
+    load_journal = daemon._journal.load
 
     async def read_slowly():
         reads.set()
         await may_read.wait()
-        return await read()
+        return await load_journal()
 
-    monkeypatch.setattr(daemon._journal, "read", read_slowly)
+    monkeypatch.setattr(daemon._journal, "load", read_slowly)
     running = asyncio.create_task(daemon.run())
     await reads.wait()
     reloading = asyncio.create_task(daemon.reload())

@@ -91,6 +91,7 @@ class Daemon:
             on_end=self._loop.conclude,
             is_wanted=self._loop.is_wanted,
             is_over=self._loop.is_over,
+            is_held=self._loop.is_held,
         )
         self._ticker = SlotTicker(self._loop.tick, self._clock, self._loop.set_clock)
         self._gallery.loop, self._gallery.journal = self._loop, self._journal

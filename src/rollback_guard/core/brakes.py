@@ -110,8 +110,8 @@ def is_dry(it: Situation) -> bool:
 
 BRAKES: tuple[tuple[Reason, Callable[[Situation], bool]], ...] = (
     (Reason.NOT_ARMED, is_unarmed),
-    (Reason.PAUSED, is_paused),
     (Reason.MAINTENANCE, is_maintained),
+    (Reason.PAUSED, is_paused),
     (Reason.WARMING_UP, warms_up),
     (Reason.STORM, is_stormy),
     (Reason.FLAPPING, flaps),

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import assert_never
 
+from rollback_guard.core.brakes import muted
 from rollback_guard.core.conclusion import conclude, let_go, recover
 from rollback_guard.core.ladder import acts_blindly, after, blind_for_too_long, climb, follow_wait, run_queued
 from rollback_guard.core.model import BlindPolicy, Policy, Severity, Verdict
@@ -78,9 +79,12 @@ def _without_incident(it: Situation) -> Iterator[Record]:
     firing = [rule for rule in triggers if it.fires_now(rule)]
     blind = {rule: since for rule in triggers if (since := it.blind_since(rule)) is not None}
     too_long = blind_for_too_long(it, frozenset(blind))
-    if firing:
+    acts_blindly = too_long and it.guard.blind.do is BlindPolicy.ACT
+    if (firing or acts_blindly) and (quiet := muted(it)) is not None:
+        yield from conclude(it, Decision.HOLD, quiet, evidence=firing or blind)
+    elif firing:
         yield from _open(it, firing, min(breached_at(it, firing)))
-    elif too_long and it.guard.blind.do is BlindPolicy.ACT:
+    elif acts_blindly:
         yield from _open(it, blind, min(blind.values()))
     elif too_long:
         yield from conclude(it, Decision.HOLD, Reason.BLIND, evidence=blind)

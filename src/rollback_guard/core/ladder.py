@@ -232,7 +232,7 @@ def _applying(it: Situation, incident: Incident, index: int) -> tuple[int, Step]
     """Return the first step from an index on whose labels one of the incident's rules has."""
     rules = [rule for id_ in incident.rules if (rule := it.policy.rules.get(id_))]
     for number, step in enumerate(it.guard.playbook):
-        if number >= index and (not step.select or any(set(step.select) <= set(rule.labels) for rule in rules)):
+        if number >= index and (not step.select or any(step.suits(rule) for rule in rules)):
             return number, step
     return None
 

@@ -70,6 +70,16 @@ def _asked_with(incident: Incident, intent: Intent) -> Iterable[Intent]:
     return takewhile(lambda each: (each.by, each.why) == (intent.by, intent.why), reversed(incident.intents))
 
 
+def is_held(policy: Policy, state: State, intent: Intended, *, now: datetime) -> bool:
+    """Say whether an action that was begun must not be tried again for now; somebody or the calendar will end that."""
+    guard = policy.guards.get(intent.guard)
+    return guard is not None and _is_held(Situation(policy=policy, state=state, guard=guard, slot=now, now=now), intent)
+
+
+def _is_held(it: Situation, intent: Intended) -> bool:
+    return is_paused(it) or (is_maintained(it) and not intent.by)
+
+
 def is_wanted(policy: Policy, state: State, intent: Intended, *, now: datetime) -> bool | None:
     """Say whether an action that was begun is to be tried again now; ``None`` while that is not known.
 
@@ -84,7 +94,7 @@ def is_wanted(policy: Policy, state: State, intent: Intended, *, now: datetime) 
     if incident.vetoed_by and not intent.undoes:
         return False
     it = Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
-    if is_paused(it) or (is_maintained(it) and not intent.by):
+    if _is_held(it, intent):
         return None
     if intent.by:
         return True

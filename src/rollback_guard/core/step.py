@@ -18,7 +18,7 @@ from rollback_guard.core.judgement import Judgement
 from rollback_guard.core.model import JournalPolicy, Labels, Policy
 from rollback_guard.core.observation import Reading
 from rollback_guard.core.operate import operate
-from rollback_guard.core.outcome import conclude, is_wanted
+from rollback_guard.core.outcome import conclude, is_held, is_wanted
 from rollback_guard.core.records import ClockStepped, Configured, Evaluated, Record, Rewound, Started
 from rollback_guard.core.situation import Situation
 from rollback_guard.core.state import IncidentPhase, State
@@ -30,6 +30,7 @@ __all__ = [
     "conclude",
     "configure",
     "expected",
+    "is_held",
     "is_wanted",
     "is_worth_writing",
     "operate",

@@ -286,15 +286,21 @@ class Loop:
     async def is_wanted(self, intent: Intended) -> bool:
         """Wait until it is known what the rules of an intent say now; whether its action is still to be run.
 
-        Where that does not become known in the time that the step's verification would have had, it is not.
+        Where that does not become known in the time that the step's verification would have had, it is not. The time of
+        a pause does not count.
         """
-        until = self._clock.elapsed() + intent.within
-        while self._clock.elapsed() < until:
-            wanted = core.is_wanted(self.policy, self.state, intent, now=self._clock.now())
-            if wanted is not None:
-                return wanted
+        left = intent.within
+        while (wanted := core.is_wanted(self.policy, self.state, intent, now=self._clock.now())) is None:
+            if not self.is_held(intent):
+                left -= EVIDENCE_AWAITED_EVERY
+            if left < timedelta(0):
+                return False
             await self._clock.sleep(EVIDENCE_AWAITED_EVERY)
-        return False
+        return wanted
+
+    def is_held(self, intent: Intended) -> bool:
+        """Say whether an intent must not be tried again for now."""
+        return core.is_held(self.policy, self.state, intent, now=self._clock.now())
 
     def is_over(self, intent: Intended) -> bool:
         """Say whether it is known that nothing calls for an intent any more."""

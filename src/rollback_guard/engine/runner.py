@@ -27,6 +27,10 @@ READ_BACK_EVERY = timedelta(seconds=1)
 
 DETAIL_CHARS = 2000
 
+HELD_LOOKED_AT_EVERY = timedelta(seconds=1)
+
+HELD_TOO_LONG = "not repeated, for it was held back until its time was up"
+
 NOT_NEEDED = "not repeated, for nothing calls for it now"
 
 
@@ -49,6 +53,7 @@ class Runner:
         on_end: Gets how each intent ended.
         is_wanted: Whether a resumed intent whose goal is not reached is still to be run; may take its time.
         is_over: Whether nothing calls for an intent any more; asked before an attempt is repeated.
+        is_held: Whether it must not be tried again for now: while that is so, no attempt is repeated.
         jitter: Between 0 and 1, anew for each delay.
     """
 
@@ -61,6 +66,7 @@ class Runner:
         on_end: Callable[[Concluded], Coroutine[Any, Any, None]],
         is_wanted: Callable[[Intended], Awaitable[bool]],
         is_over: Callable[[Intended], bool],
+        is_held: Callable[[Intended], bool],
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
@@ -69,6 +75,7 @@ class Runner:
         self._on_end = on_end
         self._is_wanted = is_wanted
         self._is_over = is_over
+        self._is_held = is_held
         self._jitter = jitter
         self._actions: Mapping[str, Action] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -140,6 +147,7 @@ class Runner:
             telemetry=self._telemetry,
             jitter=self._jitter,
             is_over=lambda: self._is_over(intent),
+            is_held=lambda: self._is_held(intent),
             time_limit=intent.timeout or action.timeout,
         )
         if not resumed:
@@ -160,11 +168,13 @@ class _Attempts:
         telemetry: Telemetry,
         jitter: Callable[[], float],
         is_over: Callable[[], bool],
+        is_held: Callable[[], bool],
         time_limit: timedelta,
     ) -> None:
         self._action = action
         self._time_limit = time_limit
         self._is_over = is_over
+        self._is_held = is_held
         self._before = ""
         self._name = name
         self._call = call
@@ -193,8 +203,8 @@ class _Attempts:
                 if self._left() <= delay:
                     return self._failed(f"{error} (no time left to try again)")
                 await self._clock.sleep(delay)
-                if self._is_over():
-                    return self._failed(f"{error}; {NOT_NEEDED}")
+                if stopped := await self._stopped():
+                    return self._failed(f"{error}; {stopped}")
                 log.info("action_retried", action=self._name, intent=self._call.key, error=str(error))
             except PermanentError as error:
                 return self._failed(str(error))
@@ -237,10 +247,18 @@ class _Attempts:
         if self._made and self._left() <= delay:
             return self._failed(f"{why}; inspected: {seen} (no time left to try again)")
         await self._clock.sleep(delay)
-        if self._made and self._is_over():
-            return self._failed(f"{why}; inspected: {seen}; {NOT_NEEDED}")
+        if self._made and (stopped := await self._stopped()):
+            return self._failed(f"{why}; inspected: {seen}; {stopped}")
         self._before = f"{why}; inspected: {seen}; executed again"
         return await self.run()
+
+    async def _stopped(self) -> str:
+        """Return why no further attempt is made, empty if it may be; while people hold it back, wait."""
+        while self._is_held() and not self._is_over():
+            if self._left() <= HELD_LOOKED_AT_EVERY:
+                return HELD_TOO_LONG
+            await self._clock.sleep(HELD_LOOKED_AT_EVERY)
+        return NOT_NEEDED if self._is_over() else ""
 
     def _failed(self, why: str) -> Ended:
         """End without success; after an attempt of which nobody could tell what it did, not with certainty."""

@@ -120,7 +120,7 @@ def ahead(policy: Policy, incident: Incident) -> Iterator[str]:
 def _next(policy: Policy, guard: Guard, incident: Incident, index: int) -> str:
     rules = [policy.rules[id_] for id_ in incident.rules if id_ in policy.rules]
     for number, step in enumerate(guard.playbook):
-        if number >= index and (not step.select or any(set(step.select) <= set(rule.labels) for rule in rules)):
+        if number >= index and (not step.select or any(step.suits(rule) for rule in rules)):
             return step_of(guard, number, step)
     return "people have to go on, for the playbook has no further step"
 
