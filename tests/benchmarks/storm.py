@@ -30,6 +30,7 @@ RULES = 10
 WATCHED_S = 240
 INTERVAL = "15s"
 BEFORE_S = 60
+DATA_FOR_S = 20
 LOOKED_EVERY_S = 0.1
 SCRAPED_EVERY_S = 15
 WITHIN_S = 300
@@ -126,7 +127,7 @@ def run(guards: int, rules: int, watched_s: float) -> tuple[list[Span], storms.S
         running.callback(guard.stop)
         escalate = [{"after": "90s", "notify": [storms.CALLED_LATER]}]
         storms.write_rules(guard.rules, guards=guards, rules=rules, interval=INTERVAL, escalate=escalate)
-        time.sleep(5)
+        time.sleep(DATA_FOR_S)
         start(guard, "start")
         time.sleep(15)
         spans = [watch(guard, "before", BEFORE_S)]

@@ -28,6 +28,7 @@ def die_at(moment):
     except FileNotFoundError:
         return
     os.kill(int((home / "pid").read_text()), signal.SIGKILL)
+    os._exit(1)
 
 die_at("before")
 key = os.environ["ROLLBACK_GUARD_KEY"].encode()

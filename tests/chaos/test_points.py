@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chaos.scenario import Scenario, play, trigger, undo
+from chaos.scenario import Scenario, approve, play, trigger, undo
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
 
@@ -31,12 +31,12 @@ SCENARIOS = [
             "effect:after",
             "before:concluded:1",
             "after:concluded:1",
-            "after:verify:1",
             "before:intended:1",
             "after:intended:1",
             "effect:after",
             "before:concluded:1",
             "after:concluded:1",
+            "before:watched:1",
             "after:watched:1",
             "before:incident_ended:1",
             "after:incident_ended:1",
@@ -46,23 +46,36 @@ SCENARIOS = [
         more={},
     ),
     Scenario(
-        name="people and files",
+        name="people",
         points=[
             "before:notice:1",
             "after:notice:1",
+            "before:verify:1",
+            "after:verify:1",
             "before:sent:1",
             "after:sent:1",
-            "before:checkpoint:2",
-            "after:keep:1",
-            "after:checkpoint:1",
-            "before:prune:1",
-            "after:forget:1",
-            "after:prune:1",
-            "before:sent:1",
         ],
         playbook=[FLAG_OFF, ROLLBACK],
         steps=["flag-off", "rollback"],
         more={},
+    ),
+    Scenario(
+        name="files",
+        points=[
+            "before:checkpoint:1",
+            "after:keep:1",
+            "after:checkpoint:1",
+            "before:prune:1",
+            "before:forget:2",
+            "after:forget:1",
+            "after:prune:1",
+        ],
+        playbook=[{**MEND, "approve": "10m"}],
+        steps=["mend"],
+        more={},
+        order=approve,
+        orders_last=True,
+        kinds=frozenset({"opened", "waiting", "acting", "acted", "recovered"}),
     ),
     Scenario(
         name="countdown",

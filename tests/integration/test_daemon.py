@@ -27,6 +27,7 @@ state = "state/guard.db"
 stop_timeout = "1s"
 [prometheus]
 url = "{prometheus}"
+heartbeat = ""
 timeout = "2s"
 [server]
 listen = "127.0.0.1:{port}"

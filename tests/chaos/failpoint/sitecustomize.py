@@ -29,7 +29,7 @@ from pathlib import Path
 
 def install_point(point):
     side, what, number = point.split(":")
-    left, counting, verifies = int(number), threading.Lock(), False
+    left, counting = int(number), threading.Lock()
 
     def reached(matches, at):
         nonlocal left
@@ -62,23 +62,25 @@ def install_point(point):
         return wrapped
 
     def holds(journal, records, notices=()):
-        nonlocal verifies
-        kinds = {record.kind for record in records}
         if what == "notice":
             return bool(notices)
         if what == "undo":
             return any(record.kind == "intended" and record.undoes for record in records)
-        if what == "verify":
-            hit = verifies and "evaluated" in kinds
-            verifies = "concluded" in kinds or (verifies and not kinds & {"intended", "incident_ended"})
-            return hit
-        return what in kinds
+        return any(record.kind == what for record in records)
+
+    def verifies(ledger, records):
+        phases = {incident.phase.value for incident in ledger.state.incidents.values()}
+        return "verifying" in phases and any(record.kind == "evaluated" for record in records)
 
     from rollback_guard.adapters.journal import checkpoint, retention
     from rollback_guard.adapters.journal.outbox import SqliteOutbox
     from rollback_guard.adapters.journal.sqlite import SqliteJournal
+    from rollback_guard.engine.ledger import Ledger
 
-    SqliteJournal.append = around(SqliteJournal.append, holds)
+    if what == "verify":
+        Ledger.write = around(Ledger.write, verifies)
+    else:
+        SqliteJournal.append = around(SqliteJournal.append, holds)
     for owner, name, called in (
         (SqliteOutbox, "sent", "sent"),
         (SqliteJournal, "checkpoint", "checkpoint"),
