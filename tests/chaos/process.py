@@ -192,7 +192,7 @@ class Guard:
 
     def letters(self) -> list[tuple[str, str, str, str | None]]:
         """Return what its outbox holds, sent or not: id, channel, thread and how it ended, in the order of writing."""
-        with contextlib.closing(sqlite3.connect(self.state)) as opened:
+        with contextlib.closing(sqlite3.connect(f"file:{self.state}?mode=ro", uri=True)) as opened:
             return opened.execute(
                 "SELECT notices.id, channel, thread, ended FROM letters"
                 " JOIN notices ON notices.number = letters.notice ORDER BY letters.number"

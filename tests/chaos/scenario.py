@@ -159,9 +159,10 @@ class Story:
             self.scenario.order(self.guard)
         if len(self._target.effects()) < len(self.scenario.steps):
             return False
-        found, status = self.guard.incidents(), self.guard.ask("/api/v1/status") or {}
-        letters = sum(each["letters"] for each in status.get("outbox", [{"letters": 1}]))
-        return bool(found) and all(each["phase"] == "closed" for each in found) and not letters and self._is_settled()
+        found = self.guard.incidents()
+        if not found or any(each["phase"] != "closed" for each in found) or not self._is_settled():
+            return False
+        return all(ended == "sent" for *_, ended in self.guard.letters())
 
     def _is_settled(self) -> bool:
         """Say whether the last action, which may be an undo, is known to have ended."""

@@ -92,7 +92,6 @@ SCENARIOS = [
         steps=["mend", "flag-on"],
         more={},
         order=undo,
-        kinds=frozenset({"opened", "acting", "acted", "recovered", "ordered"}),
     ),
     Scenario(
         name="trigger",

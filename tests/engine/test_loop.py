@@ -205,9 +205,12 @@ class TestABrokenJournal:
     async def test_is_not_remembered_without_bound(self):
         world = await World(policy_for(BREACHES), letters(BREACHES)).start()
         world.journal.is_broken = True
-        world.loop._ledger._backlog.extend([Stopped(at=slot(0))] * (BACKLOG + 5))
+        opened = IncidentOpened(incident="i", guard="checkout", at=slot(0), breached_at=slot(0), rules=())
+        world.loop._ledger._backlog += [opened, *[Evaluated(group="h", slot=slot(0))] * (BACKLOG + 5)]
         await world.tick(0)
-        assert len(world.loop._ledger._backlog) == BACKLOG
+        kept = world.loop._ledger._backlog
+        assert len(kept) == BACKLOG
+        assert kept[0] is opened, "what was decided is found again; evaluations are given up first"
 
     async def test_at_the_start_still_warms_up(self):
         guard = a_guard(rules=["g/a"], warm_up=minutes(5))

@@ -1,20 +1,30 @@
 """What people order while the daemon runs, and what the clock brings about, as the loop carries it out."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from build import a_guard, a_step, minutes, slot
+from build import a_group, a_guard, a_rule, a_step, minutes, slot
 from engine_world import World, in_background, letters, policy_for
 from rollback_guard.core.model import Approval, JournalPolicy, Level, Notify
 from rollback_guard.core.operations import Approve, Pause, Refused, Resume, Trigger
-from rollback_guard.core.records import Decided, Escalated, MaintenanceChanged, Reason, Resumed, Window
+from rollback_guard.core.records import (
+    Concluded,
+    Decided,
+    Escalated,
+    MaintenanceChanged,
+    Outcome,
+    Reason,
+    Resumed,
+    Window,
+)
+from rollback_guard.engine import loop as loop_module
 from rollback_guard.engine.ledger import CHECKPOINT_EVERY
 from rollback_guard.ports import JournalError
 
 BREACHES = {"a": "pbbbbbbbbb"}
-KEEP = timedelta(days=90)
 
 
 async def started(script=None, **guard):
@@ -34,7 +44,7 @@ async def test_a_pause_holds_from_the_next_slot_on_and_its_end_lets_what_still_b
     await world.run(1, 4)
     assert world.doer.intents == []
     world.clock.jump_to(slot(5))
-    await world.loop.attend((), keep=KEEP)
+    await world.loop.attend(())
     assert [each.by for each in await world.records(Resumed)] == [""]
     await world.tick(5)
     assert len(world.doer.intents) == 1
@@ -105,7 +115,7 @@ async def test_levels_are_called_by_the_clock_and_not_by_a_slot():
     await world.run(0, 2)
     for number in (2, 7, 8, 11):
         world.clock.jump_to(slot(number))
-        await world.loop.attend((), keep=KEEP)
+        await world.loop.attend(())
     assert [(each.level, each.notify) for each in await world.records(Escalated)] == [(1, ("lead",)), (2, ("boss",))]
 
 
@@ -113,7 +123,7 @@ async def test_a_maintenance_window_is_written_when_it_opens_and_when_it_closes(
     world = await started()
     window = Window(name="night", until=slot(3))
     for windows in ((window,), (window,), ()):
-        await world.loop.attend(windows, keep=KEEP)
+        await world.loop.attend(windows)
     assert [each.windows for each in await world.records(MaintenanceChanged)] == [(window,), ()]
 
 
@@ -145,7 +155,7 @@ async def test_the_state_is_kept_whole_now_and_then_and_a_start_goes_on_from_the
     world = await started()
     await world.run(0, 3)
     world.loop._ledger._since_checkpoint = CHECKPOINT_EVERY
-    await world.loop.attend((), keep=KEEP)
+    await world.loop.attend(())
     assert len(world.journal.kept) == 1
     await world.run(3, 5)
     kept = world.loop.state
@@ -174,3 +184,96 @@ async def test_a_pause_does_not_use_up_the_time_that_an_open_intent_waits_for_ev
     await world.tick(40)
     await world.clock.advance(timedelta(seconds=2))
     assert wanted.result() is False, "what the rules say is known again: they pass"
+
+
+async def test_a_start_that_cannot_read_its_journal_leaves_it_as_it_is():
+    """Else the next start would take the guard for one that never did anything."""
+    world = await started()
+    await world.loop.operate(pause())
+    rows = list(world.journal._rows)
+    broken = world.journal.copy()
+    broken.load = failing
+    broken.copy = lambda: broken
+    world.journal = broken
+    with pytest.raises(JournalError):
+        await world.start()
+    await world.loop.end()
+    assert (broken._rows, broken.kept) == (rows, [])
+
+
+def ended(intent, at, outcome):
+    return Concluded(
+        key=intent.key, incident=intent.incident, guard=intent.guard, action=intent.action, at=at, outcome=outcome
+    )
+
+
+async def failing():
+    raise JournalError("record 7 was changed")
+
+
+async def test_no_order_is_taken_before_the_journal_is_known():
+    world = await started()
+    await world.loop.operate(pause())
+    slow, may_read = world.journal.copy(), asyncio.Event()
+    load = slow.load
+
+    async def slowly():
+        await may_read.wait()
+        return await load()
+
+    slow.load = slowly
+    world.journal.copy = lambda: slow
+    beginning = await in_background(world.start())
+    ordering = await in_background(world.loop.operate(Resume(by="ann")))
+    assert not ordering.done()
+    may_read.set()
+    await beginning
+    assert [each.kind for each in await ordering] == ["resumed"]
+
+
+async def test_what_ends_while_the_guard_is_stopped_is_written_and_nothing_begins_after_it():
+    world = await started(actions=("flag-off", "rollback"))
+    await world.run(0, 2)
+    (first,) = world.doer.intents
+    world.loop.stop()
+    await world.loop.conclude(ended(first, world.clock.now(), Outcome.FAILED))
+    assert [each.outcome for each in await world.records(Concluded)] == [Outcome.FAILED]
+    with pytest.raises(JournalError):
+        await world.loop.operate(Trigger(by="ann", why="leak", guard="checkout"))
+    assert world.doer.intents == [first]
+    await world.loop.end()
+    await world.start()
+    await world.tick(2)
+    assert [each.action for each in world.doer.intents] == ["flag-off", "rollback"]
+
+
+async def test_what_people_must_hear_is_told_past_a_journal_that_fails():
+    world, urgent = await started(when_journal_fails=JournalPolicy.ACT, notify=Notify(critical=("oncall",))), []
+    world.loop._ledger._urgent = urgent.append
+    world.journal.is_broken = True
+    await world.run(0, 2)
+    assert {str(notice.kind) for notice in urgent} >= {"opened"}
+    world.journal.is_broken = False
+    await world.tick(2)
+    assert {notice.id for notice in urgent}.isdisjoint(world.journal.outbox.notices)
+
+
+async def test_a_notice_that_cannot_be_made_costs_no_decision(monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(loop_module, "notices", broken)
+    world = await started()
+    await world.run(0, 2)
+    assert len(world.doer.intents) == 1
+
+
+async def test_one_group_that_hangs_shows_although_others_go_on():
+    world = await started()
+    await world.run(0, 2)
+    assert world.loop.overdue() < timedelta(0)
+    world.loop.policy = replace(
+        world.loop.policy, groups={**world.loop.policy.groups, "h": a_group(a_rule("x", group="h"), id="h")}
+    )
+    await world.run(2, 9)
+    assert world.loop.overdue() > minutes(4)

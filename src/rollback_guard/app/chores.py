@@ -23,7 +23,9 @@ log = structlog.get_logger()
 ATTENDED_EVERY = timedelta(seconds=1)
 
 SILENCE_TOLERATED = timedelta(seconds=60)
-"""Without any evaluation for three of the shortest intervals and this, the daemon is not alive."""
+"""Where a group was not evaluated for three of its intervals and this, the daemon is not alive."""
+
+FORGOTTEN_EVERY = timedelta(hours=1)
 
 
 class Tasks:
@@ -85,13 +87,11 @@ class Chores:
         tasks.spawn(self._courier.run())
         tasks.spawn(self._systemd.watch(self.is_alive))
         tasks.spawn(self._call())
+        tasks.spawn(self._forget())
 
     def is_alive(self) -> bool:
-        """Say whether the evaluation loop goes on."""
-        shortest = min((group.interval for group in self._loop.policy.groups.values()), default=None)
-        if shortest is None:
-            return True
-        return self._clock.elapsed() - self._loop.beat < 3 * shortest + SILENCE_TOLERATED
+        """Say whether every group is still evaluated."""
+        return self._loop.overdue() < SILENCE_TOLERATED
 
     def is_healthy(self) -> bool:
         """Say whether the evaluation loop goes on and what it finds can be written down."""
@@ -108,7 +108,7 @@ class Chores:
     async def _attend_once(self) -> None:
         setup = self._setup()
         windows = open_windows(setup.maintenance, self._clock.now())
-        await self._loop.attend(windows, keep=setup.keep)
+        await self._loop.attend(windows)
         try:
             waiting = await self._outbox.backlog()
         except JournalError as error:
@@ -123,6 +123,11 @@ class Chores:
                 for name in names
             )
         )
+
+    async def _forget(self) -> None:
+        while True:
+            await self._clock.sleep(FORGOTTEN_EVERY)
+            await self._loop.forget(self._setup().keep)
 
     async def _call(self) -> None:
         """Call the dead-man's switch of the configuration in force, also of one that is loaded later."""

@@ -34,6 +34,7 @@ from rollback_guard.engine.context import context_of
 from rollback_guard.engine.courier import Courier
 from rollback_guard.engine.loop import Loop
 from rollback_guard.engine.runner import Runner
+from rollback_guard.ports import JournalError
 from rollback_guard.secret import redact
 from rollback_guard.setup import Overrides, Setup, load
 
@@ -58,6 +59,7 @@ class Daemon:
         self._setup = setup
         self._clock = SystemClock()
         self._reloading = asyncio.Lock()
+        self._refused_at: datetime | None = None
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._gallery = Gallery(self._clock, setup.state)
@@ -82,7 +84,9 @@ class Daemon:
             catch_up=setup.catch_up,
             version=__version__,
             run=secrets.token_hex(3),
+            urgent=self._courier.urgent,
             trouble=self._journal_trouble,
+            clock_set=self._clock_set,
         )
         self._runner = Runner(
             clock=self._clock,
@@ -198,6 +202,12 @@ class Daemon:
         if notice.channels:
             self._courier.urgent(notice)
 
+    async def _clock_set(self, by: timedelta) -> None:
+        try:
+            await self._journal.outbox.shift(by)
+        except JournalError as error:
+            log.warning("outbox_not_shifted", error=str(error), by_s=by.total_seconds())
+
     def _reload_soon(self) -> None:
         self._tasks.spawn(self.reload())
 
@@ -232,7 +242,8 @@ class Daemon:
         now, said = self._clock.now(), tuple(map(redact, problems))
         self._gallery.reload = replace(self._gallery.reload, at=now, successful=False, problems=said)
         log.error("configuration_refused", problems=list(said))
-        self._tell_trouble("configuration", "\n".join(said[:PROBLEMS_TOLD]), now)
+        self._refused_at = self._refused_at or now
+        self._tell_trouble("configuration", "\n".join(said[:PROBLEMS_TOLD]), self._refused_at)
         return self._gallery.reload
 
     async def _put_in_force(self, setup: Setup) -> ReloadView:
@@ -243,12 +254,16 @@ class Daemon:
         }
         old, self._parts = self._parts, self._maker.make(setup, same)
         self._setup = setup
-        self._use(setup)
-        await self._loop.configure(self._with_goals(setup.policy), self._parts.sources, catch_up=setup.catch_up)
+        await self._loop.configure(
+            self._with_goals(setup.policy), self._parts.sources, catch_up=setup.catch_up, use=lambda: self._use(setup)
+        )
         self._ticker.start(self._loop.policy.groups.values())
         self._tasks.spawn(self._retire([each for each in old.all if each not in self._parts.all]))
         now = self._clock.now()
         self._gallery.reload = ReloadView(at=now, successful=True, succeeded_at=now)
+        refused_at, self._refused_at = self._refused_at, None
+        if refused_at is not None:
+            self._tell_trouble("configuration", "the files are in order again", refused_at, over=True)
         return self._gallery.reload
 
     async def _retire(self, replaced: Sequence[Closeable]) -> None:

@@ -19,7 +19,18 @@ from rollback_guard.core.model import JournalPolicy, Labels, Policy
 from rollback_guard.core.observation import Reading
 from rollback_guard.core.operate import operate
 from rollback_guard.core.outcome import conclude, is_held, is_wanted
-from rollback_guard.core.records import ClockStepped, Configured, Evaluated, Record, Rewound, Started
+from rollback_guard.core.records import (
+    ClockStepped,
+    Configured,
+    Escalated,
+    Evaluated,
+    Record,
+    Resumed,
+    Rewound,
+    RolloutFinished,
+    Signalled,
+    Started,
+)
 from rollback_guard.core.situation import Situation
 from rollback_guard.core.state import IncidentPhase, State
 
@@ -31,6 +42,7 @@ __all__ = [
     "configure",
     "expected",
     "is_held",
+    "is_undaunted",
     "is_wanted",
     "is_worth_writing",
     "operate",
@@ -125,15 +137,26 @@ def set_clock(state: State, *, by: timedelta, now: datetime) -> tuple[Record, ..
     return (ClockStepped(at=now, by=by),) if by else ()
 
 
-def undaunted(policy: Policy, records: Sequence[Record]) -> tuple[Record, ...]:
-    """Return what goes on although it cannot be written down: what was seen, and what guards do that are told to.
+EFFECTLESS = (Escalated, Evaluated, Resumed, RolloutFinished, Signalled)
+"""What is so whether or not it can be written down, and begins no action."""
 
-    Decisions and intents of the others are made again in a later slot; what was seen is not seen again.
+
+def undaunted(policy: Policy, records: Sequence[Record]) -> tuple[Record, ...]:
+    """Return what goes on although it cannot be written down: what was seen, what the clock ended, whom it called.
+
+    Decisions and intents are made again in a later slot, but for those of guards that are told to act even then.
     """
-    bold = {guard.name for guard in policy.guards.values() if guard.when_journal_fails is JournalPolicy.ACT}
     return tuple(
-        record for record in records if isinstance(record, Evaluated) or getattr(record, "guard", None) in bold
+        record
+        for record in records
+        if isinstance(record, EFFECTLESS) or is_undaunted(policy, getattr(record, "guard", None) or "")
     )
+
+
+def is_undaunted(policy: Policy, guard: str) -> bool:
+    """Say whether a guard is told to act even where that cannot be written down."""
+    known = policy.guards.get(guard)
+    return known is not None and known.when_journal_fails is JournalPolicy.ACT
 
 
 def is_worth_writing(record: Record, last_written: datetime | None, *, every: timedelta) -> bool:

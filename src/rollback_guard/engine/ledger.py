@@ -13,7 +13,7 @@ import structlog
 
 from rollback_guard.core import step as core
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.notice import Notice
+from rollback_guard.core.notice import Notice, Urgency
 from rollback_guard.core.records import Concluded, Evaluated, Record
 from rollback_guard.core.state import State
 from rollback_guard.ports import Clock, Journal, JournalError
@@ -39,6 +39,7 @@ class Ledger:
         announce: The notices that records give rise to, from the state before and after them.
         taken: Hears of records that count from now on.
         is_due: Whether a record must be written although nothing in it has changed.
+        urgent: Gets what people must hear although the journal cannot keep it.
         trouble: Hears since when the journal fails and why; an empty text says that this is over.
 
     Attributes:
@@ -55,6 +56,7 @@ class Ledger:
         announce: Callable[[State, State, Sequence[Record]], Sequence[Notice]],
         taken: Callable[[Sequence[Record]], None],
         is_due: Callable[[Evaluated], bool],
+        urgent: Callable[[Notice], None],
         trouble: Callable[[datetime, str], None],
     ) -> None:
         self.state = State()
@@ -65,9 +67,10 @@ class Ledger:
         self._announce = announce
         self._taken = taken
         self._forced = is_due
+        self._urgent = urgent
         self._trouble = trouble
         self._written: dict[str, datetime] = {}
-        self._backlog: deque[Record] = deque(maxlen=BACKLOG)
+        self._backlog: list[Record] = []
         self._untold: deque[Notice] = deque(maxlen=BACKLOG)
         self._since_checkpoint = 0
 
@@ -126,9 +129,24 @@ class Ledger:
     def keep(self, facts: Sequence[Record]) -> None:
         """Hold facts in memory that the journal did not take; they are written before whatever comes next."""
         after = fold_all(self.state, facts)
-        self._backlog.extend(self._due(facts))
-        self._untold.extend(self._announce(self.state, after, facts))
+        self._backlog += self._due(facts)
+        self._shed()
+        for notice in self._announce(self.state, after, facts):
+            if notice.urgency is Urgency.CRITICAL:
+                self._urgent(notice)
+            else:
+                self._untold.append(notice)
         self._take(after, facts)
+
+    def _shed(self) -> None:
+        """Give up the oldest evaluations where too much waits: what was decided and done must be found again."""
+        surplus = len(self._backlog) - BACKLOG
+        if surplus <= 0:
+            return
+        shed = {number for number, record in enumerate(self._backlog) if isinstance(record, Evaluated)}
+        shed = set(sorted(shed)[:surplus])
+        self._backlog = [record for number, record in enumerate(self._backlog) if number not in shed]
+        self._since_checkpoint = CHECKPOINT_EVERY  # the state knows what they said
 
     def write_slots_anew(self) -> None:
         """Have every group's next slot written, whatever was written before."""

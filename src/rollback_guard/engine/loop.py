@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,7 +19,7 @@ import structlog
 from rollback_guard.core import step as core
 from rollback_guard.core.incident import intended
 from rollback_guard.core.judgement import Judgement
-from rollback_guard.core.model import PROBE, Group, JournalPolicy, Policy
+from rollback_guard.core.model import PROBE, Group, Policy
 from rollback_guard.core.notice import Notice
 from rollback_guard.core.notices import notices
 from rollback_guard.core.observation import Reading
@@ -56,8 +56,6 @@ CLOCK_TOLERANCE = timedelta(seconds=2)
 READING_LIVES = timedelta(minutes=1)
 """A reading that took longer than this, and than two intervals, is of the past: the process was stopped meanwhile."""
 
-PRUNED_EVERY = timedelta(hours=1)
-
 
 Ruled = tuple[Group | None, int]
 """What a reading depends on while it is under way: the group as configured, and how often the clock was set."""
@@ -80,8 +78,7 @@ class Loop:
         judgements: What was last judged of each rule, for those who look.
         pulses: When each group was last evaluated and how long it took.
         decisions: The last ones, newest first.
-        beat: When, on the steady clock, an evaluation was last finished.
-        heartbeat_at: When one was last finished that could also be written down.
+        heartbeat_at: When an evaluation was last finished that could also be written down.
     """
 
     def __init__(
@@ -96,19 +93,29 @@ class Loop:
         catch_up: timedelta,
         version: str,
         run: str,
+        urgent: Callable[[Notice], None] = lambda notice: None,
         trouble: Callable[[datetime, str], None] = lambda since, why: None,
+        clock_set: Callable[[timedelta], Awaitable[None]] | None = None,
     ) -> None:
         self.policy = policy
         self.judgements: dict[str, Judgement] = {}
         self.pulses: dict[str, Pulse] = {}
         self.decisions: deque[Decided] = deque(maxlen=DECISIONS_SHOWN)
         self.clock_steps = 0
-        self.beat = clock.elapsed()
+        self._beats: dict[str, timedelta] = {}
+        self._configured = clock.elapsed()
         self.heartbeat_at: datetime | None = None
         self._sources = sources
         self._ledger = Ledger(
-            journal, clock, announce=self._announce, taken=self._taken, is_due=self._only_now, trouble=trouble
+            journal,
+            clock,
+            announce=self._announce,
+            taken=self._taken,
+            is_due=self._only_now,
+            urgent=urgent,
+            trouble=trouble,
         )
+        self._clock_set = clock_set
         self._clock = clock
         self._telemetry = telemetry
         self._observe = observe
@@ -118,8 +125,8 @@ class Loop:
         self._reading: set[str] = set()
         self._writing = asyncio.Lock()
         self._doer: Doer | None = None
+        self._has_begun = False
         self._is_ending = False
-        self._pruned = clock.elapsed()
 
     @property
     def state(self) -> State:
@@ -139,12 +146,13 @@ class Loop:
     async def begin(self, doer: Doer) -> None:
         """Fold the journal, write down the start, and take up the intents that were left open."""
         self._doer = doer
-        await self._ledger.load()
-        now = self._clock.now()
-        ahead = max((group.slot for group in self.state.groups.values()), default=now) - now
         async with self._writing:
+            await self._ledger.load()
+            self._has_begun = True
+            now = self._clock.now()
+            ahead = max((group.slot for group in self.state.groups.values()), default=now) - now
             if ahead > CLOCK_TOLERANCE:
-                await self._ledger.note(core.set_clock(self.state, by=-ahead, now=now))
+                await self._move_clock(-ahead)
             await self._ledger.note(core.begin(self.policy, self.state, now=now, version=self._version, run=self._run))
         for incident in self.state.incidents.values():
             for intent in incident.open_intents:
@@ -196,7 +204,7 @@ class Loop:
     def _finish(self, group: Group, began: timedelta) -> None:
         took = (self._clock.elapsed() - began).total_seconds()
         self.pulses[group.id] = Pulse(evaluated_at=self._clock.now(), duration_s=took)
-        self.beat = self._clock.elapsed()
+        self._beats[group.id] = self._clock.elapsed()
         if self.journal_failed_since is None:
             self.heartbeat_at = self._clock.now()
         self._telemetry.evaluated(group.id, took)
@@ -224,22 +232,20 @@ class Loop:
         """Write down how an action ended, and what follows from it; try until the journal takes it."""
         while True:
             async with self._writing:
-                records = core.conclude(self.policy, self.state, ended)
+                records: Sequence[Record] = core.conclude(self.policy, self.state, ended)
+                begins = any(isinstance(record, Intended) for record in records)
+                if begins and self._is_ending:
+                    records = [ended]  # what follows from it is decided after the next start
                 if await self._ledger.write(records):
                     return
                 # The room that is kept on a full disk takes how it ended, and nothing that begins. What follows from it
                 # then is decided at the next slot.
-                begins = any(isinstance(record, Intended) for record in records)
                 if (begins or len(records) == 1) and await self._ledger.write_outcome(ended):
                     return
-                if self._is_undaunted(ended.guard):
+                if core.is_undaunted(self.policy, ended.guard):
                     self._ledger.keep(records)
                     return
             await self._clock.sleep(JOURNAL_RETRIED_EVERY)
-
-    def _is_undaunted(self, name: str) -> bool:
-        guard = self.policy.guards.get(name)
-        return guard is not None and guard.when_journal_fails is JournalPolicy.ACT
 
     async def operate(self, asked: Operation) -> Sequence[Record] | Refused:
         """Do what a person or another system asks for.
@@ -247,26 +253,30 @@ class Loop:
         What keeps hands off counts even where the journal can not take it; what begins an action does not.
 
         Raises:
-            JournalError: It would begin an action and can not be written down; nothing has changed.
+            JournalError: The journal is still being read, or it would begin an action and can not be written down, or
+                the guard is about to end; nothing has changed.
         """
         async with self._writing:
+            if not self._has_begun:
+                raise JournalError("the journal is still being read; ask again in a moment")
             records = core.operate(self.policy, self.state, asked, now=self._clock.now())
             if isinstance(records, Refused):
                 return records
             acts = [record.guard for record in records if isinstance(record, Intended)]
+            if acts and self._is_ending:
+                raise JournalError("the guard is about to end, and begins nothing any more")
             if await self._ledger.write(records):
                 return records
-            if not all(self._is_undaunted(guard) for guard in acts):
+            if not all(core.is_undaunted(self.policy, guard) for guard in acts):
                 raise JournalError("the journal can not be written, and what is not written down is not done")
             self._ledger.keep(records)
             return records
 
-    async def attend(self, windows: Sequence[Window], *, keep: timedelta) -> None:
-        """Let the clock end what it ends; keep the state whole and forget the oldest records now and then.
+    async def attend(self, windows: Sequence[Window]) -> None:
+        """Let the clock end what it ends, and keep the state whole now and then.
 
         Args:
             windows: The maintenance windows that are open now.
-            keep: How long records are kept.
         """
         async with self._writing:
             now = self._clock.now()
@@ -277,11 +287,13 @@ class Loop:
             records = core.attend(self.policy, self.state, now=now)
             if records and not await self._ledger.write(records):
                 self._ledger.keep(core.undaunted(self.policy, records))
-            is_old = self._clock.elapsed() - self._pruned >= PRUNED_EVERY
-            await self._ledger.checkpoint(at_once=is_old)
-        if is_old:
-            self._pruned = self._clock.elapsed()
-            await self._ledger.prune(now - keep)
+            await self._ledger.checkpoint()
+
+    async def forget(self, keep: timedelta) -> None:
+        """Forget the records that are older than this, as far as the state is kept whole and nothing needs them."""
+        async with self._writing:
+            await self._ledger.checkpoint(at_once=True)
+        await self._ledger.prune(self._clock.now() - keep)
 
     async def is_wanted(self, intent: Intended) -> bool:
         """Wait until it is known what the rules of an intent say now; whether its action is still to be run.
@@ -306,11 +318,20 @@ class Loop:
         """Say whether it is known that nothing calls for an intent any more."""
         return core.is_wanted(self.policy, self.state, intent, now=self._clock.now()) is False
 
-    async def configure(self, policy: Policy, sources: Mapping[str, Source], *, catch_up: timedelta) -> None:
-        """Put another policy in force, between two evaluations."""
+    async def configure(
+        self,
+        policy: Policy,
+        sources: Mapping[str, Source],
+        *,
+        catch_up: timedelta,
+        use: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put another policy in force, between two evaluations; `use` has those follow who carry intents out."""
         async with self._writing:
+            use()
             records = core.configure(policy, self.state, now=self._clock.now())
             self.policy, self._sources, self._catch_up = policy, sources, catch_up
+            self._configured = self._clock.elapsed()
             self.judgements = {rule: said for rule, said in self.judgements.items() if rule in policy.rules}
             self.pulses = {group: pulse for group, pulse in self.pulses.items() if group in policy.groups}
             await self._ledger.note(records)
@@ -321,7 +342,12 @@ class Loop:
             self.clock_steps += 1
             self._ledger.write_slots_anew()
             log.warning("clock_stepped", by_s=by.total_seconds())
-            await self._ledger.note(core.set_clock(self.state, by=by, now=self._clock.now()))
+            await self._move_clock(by)
+
+    async def _move_clock(self, by: timedelta) -> None:
+        await self._ledger.note(core.set_clock(self.state, by=by, now=self._clock.now()))
+        if self._clock_set is not None:
+            await self._clock_set(by)
 
     def stop(self) -> None:
         """Decide nothing from now on: what is still being read is dropped."""
@@ -329,6 +355,8 @@ class Loop:
 
     async def end(self) -> None:
         """Write down the end, and which intents are left open for the next start."""
+        if not self._has_begun:
+            return  # what is not known must not be written over what is
         left = tuple(intent.key for each in self.state.incidents.values() for intent in each.open_intents)
         if left:
             log.warning("intents_left_open", intents=left)
@@ -341,7 +369,20 @@ class Loop:
     def _announce(self, before: State, after: State, records: Sequence[Record]) -> Sequence[Notice]:
         if all(isinstance(record, Evaluated) for record in records):
             return ()
-        return notices(self.policy, after, records, before=before)
+        try:
+            return notices(self.policy, after, records, before=before)
+        except Exception:  # a defect in a text must not cost the decision that it tells of
+            log.exception("announcing_failed")
+            return ()
+
+    def overdue(self) -> timedelta:
+        """Return for how long the group that is latest has been silent, beyond three of its intervals."""
+        now = self._clock.elapsed()
+        silences = (
+            now - max(self._beats.get(group.id, self._configured), self._configured) - 3 * group.interval
+            for group in self.policy.groups.values()
+        )
+        return max(silences, default=timedelta(0))
 
     def _taken(self, records: Sequence[Record]) -> None:
         """Start what was intended, and tell those who watch."""
