@@ -4,6 +4,7 @@
     POST /told/CHANNEL              a notice, as a webhook sends it
     GET  /health/NAME               200 once an effect cured NAME or it was said to be up, 503 otherwise
     GET  /goal/STEP                 {"reached": …}: whether that effect happened
+    GET  /metrics                   for Prometheus: `bad{service="NAME"}`, 1 or 0, for every NAME that was spoken of
     GET  /seen                      all of it, in the order of arrival
     PUT  /health/NAME               {"up": …}
     PUT  /plan                      {"path": …, "answers": [{"effect": true, "say": 200}, …]}: the last one stays
@@ -59,6 +60,9 @@ class Witness(http.server.BaseHTTPRequestHandler):
         with lock:
             if kind == "seen":
                 return self.say(200, json.dumps(events).encode())
+            if kind == "metrics":
+                lines = [f'bad{{service="{service}"}} {int(not fine)}\n' for service, fine in up.items()]
+                return self.say(200, "".join(lines).encode(), kind="text/plain")
             if kind == "health":
                 return self.say(200 if up.get(name) else 503, b"up" if up.get(name) else b"down")
             reached = any(what == "effect" and each["step"] == name for what, each in events)
@@ -85,9 +89,9 @@ class Witness(http.server.BaseHTTPRequestHandler):
         else:
             self.say(say, body)
 
-    def say(self, status, body):
+    def say(self, status, body, kind="application/json"):
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

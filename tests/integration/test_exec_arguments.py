@@ -116,7 +116,7 @@ async def test_a_million_alerts_do_not_stop_a_rollback(tmp_path):
         ("{{ incidnt.id }}", "unknown name 'incidnt'"),
         ("{{ incident.nope }}", "unknown member 'incident.nope'"),
         ("{{ alerts[0]['labls'] }}", "unknown member 'alerts.labls'"),
-        ("{{ rollout.previous_version }}", "unknown name 'rollout'"),
+        ("{{ deployment.previous }}", "unknown name 'deployment'"),
         ("{{ range(9) }}", "unknown name 'range'"),
         ("{{ guard.name | nosuchfilter }}", "nosuchfilter"),
         ("{% include 'x' %}", "include is not allowed"),
