@@ -199,9 +199,10 @@ class Film:
         self.state = fold_all(State(), self.records)
         return self.take(core.begin(self.policy, self.state, now=at, version="test"))
 
-    def conclude(self, outcome, *, at, guard="checkout", detail=""):
+    def conclude(self, outcome, *, at, guard="checkout", detail="", held=False):
         """End the open intent of a guard."""
-        incident = self.incident(guard)
+        busy = (each for each in self.state.incidents.values() if each.guard == guard and each.open_intents)
+        incident = next(busy, None)
         intent = incident.open_intents[0]
         ended = Concluded(
             key=intent.key,
@@ -211,6 +212,7 @@ class Film:
             at=at,
             outcome=outcome,
             detail=detail,
+            held=held,
         )
         return self.take(core.conclude(self.policy, self.state, ended))
 

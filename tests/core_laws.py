@@ -10,9 +10,10 @@ from itertools import pairwise
 from build import BELONG_TOGETHER, minutes
 from core_world import UNDOS
 from rollback_guard.core import step as core
+from rollback_guard.core.brakes import MUTED
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.incident import intended
-from rollback_guard.core.model import BlindPolicy, Mode
+from rollback_guard.core.model import Armed, BlindPolicy, Mode
 from rollback_guard.core.records import (
     Acknowledged,
     ClockStepped,
@@ -26,11 +27,12 @@ from rollback_guard.core.records import (
     Intended,
     Outcome,
     Paused,
+    Reason,
     Resumed,
     Triggered,
     Vetoed,
 )
-from rollback_guard.core.state import EVERYTHING, IncidentPhase, State
+from rollback_guard.core.state import EVERYTHING, GuardState, IncidentPhase, State
 
 BLIND = set("uaq")
 
@@ -63,6 +65,43 @@ class Laws:
             assert all(intent.outcome is not None for intent in incident.intents[:-1])
             assert all(undo.outcome is not None for undo in incident.undos[:-1])
             assert (incident.phase is IncidentPhase.ACTING) == (incident.open_intent is not None)
+
+    @law
+    def no_guard_does_two_things_at_a_time(self):
+        """Not even where they are of two incidents: an action and the undo of another one, whichever ends last wins."""
+        busy = [each.guard for each in self.world.state.incidents.values() for _ in each.open_intents]
+        assert len(set(busy)) == len(busy)
+
+    @law
+    def no_incident_begins_by_itself_where_a_brake_was_to_be_expected(self):
+        for told in self.world.records(IncidentOpened):
+            assert told.record.by or not self.expected_brakes(told)
+
+    @law
+    def what_is_muted_is_so_by_a_brake_that_holds_and_no_incident_is_left_open_behind_it(self):
+        for told in self.world.records(Decided):
+            if told.record.reason in MUTED and told.record.incident is None:
+                assert told.record.reason in self.expected_brakes(told)
+                assert told.before.guards.get(told.record.guard, GuardState()).incident is None
+
+    def expected_brakes(self, told):
+        """Return which of the brakes that were to be expected hold for the guard of a record."""
+        guard = told.policy.guards[told.record.guard]
+        rollout = told.before.guards.get(guard.name, GuardState()).rollout
+        under_way = rollout and rollout.finished_at is None and told.now < rollout.until
+        windows = [each for each in told.before.maintenance if not each.guards or guard.name in each.guards]
+        holds = {
+            Reason.NOT_ARMED: guard.armed is Armed.ROLLOUT and not under_way,
+            Reason.MAINTENANCE: any(told.now < window.until for window in windows),
+        }
+        return {reason for reason in MUTED if holds[reason]}
+
+    @law
+    def what_is_to_be_taken_back_was_done_and_asked_for(self):
+        for incident in self.world.state.incidents.values():
+            done = {intent.key for intent in incident.intents if intent.outcome is Outcome.SUCCEEDED}
+            assert set(incident.undo_queue) <= done
+            assert not incident.undo_queue or incident.undos[-1].by
 
     @law
     def what_runs_is_what_is_open(self):
@@ -189,7 +228,7 @@ class Laws:
     def a_ladder_is_climbed_upwards(self):
         for incident in self.world.state.incidents.values():
             for before, intent in pairwise(incident.intents):
-                assert intent.by or intent.step > before.step
+                assert intent.by or intent.step > before.step or (before.held and intent.step == before.step)
 
     @law
     def a_closed_incident_stays_closed(self):

@@ -207,10 +207,15 @@ class World:
     def maintain(self, windows):
         self.note((MaintenanceChanged(at=self.now, windows=windows),))
 
-    def conclude(self, key, outcome):
+    def conclude(self, key, outcome, *, held=False, full=False):
+        """End an action; a disk that is `full` takes how it ended, and nothing that follows from it."""
         it = self.running.pop(key)
-        ended = Concluded(key=key, incident=it.incident, guard=it.guard, action=it.action, at=self.now, outcome=outcome)
-        self.write(self.think(core.conclude, ended))
+        ended = Concluded(
+            key=key, incident=it.incident, guard=it.guard, action=it.action, at=self.now, outcome=outcome, held=held
+        )
+        records = self.think(core.conclude, ended)
+        begins = any(isinstance(each, Intended) for each in records)
+        self.write(records[:1] if full and begins else records)
 
     def effect(self, key):
         assert any(isinstance(each, Intended) and each.key == key for each in self.journal), "an effect without intent"

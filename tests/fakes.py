@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from rollback_guard.adapters.journal import checkpoint, codec
 from rollback_guard.core.observation import Failure, Observation, Unknown
+from rollback_guard.core.records import Evaluated
 from rollback_guard.core.state import State
 from rollback_guard.ports import Backlog, Goal, JournalError, Letter, Past, UnknownOutcome
 
@@ -209,7 +210,8 @@ class MemoryJournal:
         rows = [
             row for row in self._rows if row.incident is None and codec.as_text(start) <= row.at <= codec.as_text(end)
         ]
-        return [codec.decode(row.body) for row in sorted(rows, key=lambda row: row.at)]
+        found = [codec.decode(row.body) for row in sorted(rows, key=lambda row: row.at)]
+        return [each for each in found if not isinstance(each, Evaluated) or each.transitions or each.sights]
 
     async def close(self):
         """Nothing to release."""
@@ -248,7 +250,8 @@ class MemoryOutbox:
             self._came_with[notice.id] = number
             for channel in dict.fromkeys(notice.channels):
                 self._count += 1
-                self.letters[self._count] = (Letter(number=self._count, channel=channel, notice=notice), notice.at)
+                letter = Letter(number=self._count, channel=channel, notice=notice, put_at=notice.at)
+                self.letters[self._count] = (letter, notice.at)
 
     def prune(self, until):
         """Forget the notices that came with forgotten records, but for those that are still to be told."""
@@ -258,12 +261,21 @@ class MemoryOutbox:
             del self.notices[id_], self._came_with[id_]
         self.delivered = [each for each in self.delivered if each[0].notice.id in self.notices]
 
-    async def due(self, now, *, most):
+    async def due(self, now, *, most, without=()):
         self._may_break()
         first = {}
         for number, (letter, _) in self.letters.items():
-            first.setdefault((letter.channel, letter.notice.thread), number)
+            if letter.channel not in without:
+                first.setdefault((letter.channel, letter.notice.thread), number)
         return [self.letters[number][0] for number in sorted(first.values()) if self.letters[number][1] <= now][:most]
+
+    async def left(self, channel, *, after, most, thread=None):
+        self._may_break()
+        return [
+            letter
+            for number, (letter, _) in self.letters.items()
+            if letter.channel == channel and number > after and thread in {None, letter.notice.thread}
+        ][:most]
 
     async def sent(self, letter, at):
         self._may_break()
@@ -288,8 +300,16 @@ class MemoryOutbox:
         self._may_break()
         held = {}
         for letter, _ in self.letters.values():
-            held.setdefault(letter.channel, []).append(letter.notice.at)
+            held.setdefault(letter.channel, []).append(letter.put_at)
         return {channel: Backlog(letters=len(times), oldest=min(times)) for channel, times in held.items()}
+
+    async def shift(self, by):
+        self._may_break()
+        self.letters = {
+            number: (replace(letter, put_at=letter.put_at + by), next_at + by)
+            for number, (letter, next_at) in self.letters.items()
+        }
+        self.delivered = [(letter, at + by) for letter, at in self.delivered]
 
     def copy(self):
         """Return what a process finds that starts now."""

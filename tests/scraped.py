@@ -104,11 +104,14 @@ class World:
         self.snapshot = replace(SNAPSHOT, **changes)
         self.time = timedelta(0)
         self.looks = 0
-        self.metrics = Metrics(self.look, self)
+        self.metrics = Metrics(self.look, self, incident=self.find)
 
     def look(self):
         self.looks += 1
         return self.snapshot
+
+    def find(self, incident):
+        return next((each for each in self.snapshot.incidents if each.id == incident), None)
 
     def elapsed(self):
         return self.time

@@ -13,7 +13,7 @@ turns all three into an outcome, and the core never sees an exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -213,7 +213,7 @@ class Journal(Protocol):
         ...
 
     async def around(self, start: datetime, end: datetime) -> Sequence[Record]:
-        """Return what belongs to no incident, from then to then: evaluations, starts, configurations; bounded."""
+        """Return what belongs to no incident, from then to then: evaluations that changed something, starts; bounded."""
         ...
 
     async def close(self) -> None:
@@ -223,11 +223,17 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One notice on its way to one channel."""
+    """One notice on its way to one channel.
+
+    Attributes:
+        number: Grows with every letter that is put in.
+        put_at: When it was put in, on the wall clock as it is set now.
+    """
 
     number: int
     channel: str
     notice: Notice
+    put_at: datetime
     attempts: int = 0
 
 
@@ -245,8 +251,25 @@ class Outbox(Protocol):
     All of these raise `JournalError` where the database refuses; what was not written down happens again.
     """
 
-    async def due(self, now: datetime, *, most: int) -> Sequence[Letter]:
-        """Return letters to be sent now, oldest first: of each channel's thread only the oldest that is left."""
+    async def due(self, now: datetime, *, most: int, without: Collection[str] = ()) -> Sequence[Letter]:
+        """Return letters to be sent now, oldest first: of each channel's thread only the oldest that is left.
+
+        Args:
+            now: The wall clock.
+            most: How many, in all.
+            without: Channels whose letters are of no use now.
+        """
+        ...
+
+    async def left(self, channel: str, *, after: int, most: int, thread: str | None = None) -> Sequence[Letter]:
+        """Return what a channel has not got yet, due or not, oldest first.
+
+        Args:
+            channel: Whose letters.
+            after: Only letters with a higher number than this.
+            most: How many; fewer come only where there are no more of them.
+            thread: Only the letters of this one.
+        """
         ...
 
     async def sent(self, letter: Letter, at: datetime) -> None:
@@ -267,6 +290,10 @@ class Outbox(Protocol):
 
     async def backlog(self) -> Mapping[str, Backlog]:
         """Return by channel what waits to be delivered."""
+        ...
+
+    async def shift(self, by: timedelta) -> None:
+        """Move every time from which spans are counted, because the wall clock was set by so much."""
         ...
 
 

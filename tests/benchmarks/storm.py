@@ -35,6 +35,8 @@ LOOKED_EVERY_S = 0.1
 SCRAPED_EVERY_S = 15
 WITHIN_S = 300
 
+SHOWN = ("/-/healthy", "worst", "/metrics", "worst", "status", "worst")
+
 OPEN = "rollback_guard_incidents_open"
 MISSED = "rollback_guard_group_slots_missed_total"
 LETTERS = "rollback_guard_outbox_letters"
@@ -105,7 +107,7 @@ def watch(guard: c.Guard, name: str, over: float | None = None, until: str = "")
 
 def kill(guard: c.Guard) -> None:
     """End the process as a kernel out of memory does."""
-    process = guard._process  # noqa: SLF001  only here it is ended in no good way
+    process = guard._process
     assert process is not None
     process.kill()
     process.wait()
@@ -171,8 +173,7 @@ def main() -> None:
     spans, shop = run(guards, rules, watched_s)
     show(
         "what was seen from outside",
-        ("", "seconds", "CPU", "missed", "/-/healthy", "worst", "/metrics", "worst", "status", "worst")
-        + ("resident", "at the end", "a minute"),
+        ("", "seconds", "CPU", "missed", *SHOWN, "resident", "at the end", "a minute"),
         [
             (
                 it.name,

@@ -38,13 +38,15 @@ listen = "127.0.0.1:{port}"
 """
 
 
-def wait_for(condition: Callable[[], T], what: str, *, within_s: float = 60, log: Callable[[], str] = str) -> T:
+def wait_for(
+    condition: Callable[[], T], what: str, *, within_s: float = 60, log: Callable[[], str] = str, every_s: float = 0.02
+) -> T:
     """Return the condition's first true value."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         if value := condition():
             return value
-        time.sleep(0.02)
+        time.sleep(every_s)
     raise AssertionError(f"not within {within_s} s: {what}\n{log()}")
 
 

@@ -57,26 +57,31 @@ class Target:
         """Say how a service is."""
         self._put(f"/health/{name}", {"up": up})
 
-    def seen(self) -> list[tuple[str, Any]]:
-        """Return all events in the order of their arrival."""
+    def seen(self) -> list[tuple[str, Any, float]]:
+        """Return all events in the order of their arrival: kind, what, and the monotonic time."""
         with urllib.request.urlopen(f"{self.url}/seen", timeout=10) as answer:
             return [tuple(each) for each in json.load(answer)]
 
     def effects(self) -> list[dict[str, str]]:
         """Return the effects, each with its step and key."""
-        return [each for kind, each in self.seen() if kind == "effect"]
+        return [each for kind, each, _ in self.seen() if kind == "effect"]
 
     def steps(self) -> list[str]:
         """Return the steps whose effects happened."""
         return [each["step"] for each in self.effects()]
 
+    def acted_at(self, step: str) -> float | None:
+        """Return when the first effect of a step arrived, in monotonic seconds."""
+        found = [at for kind, each, at in self.seen() if kind == "effect" and each["step"] == step]
+        return found[0] if found else None
+
     def told(self, channel: str = "people") -> list[dict[str, str]]:
         """Return the notices that one channel got."""
-        return [each for kind, each in self.seen() if kind == "told" and each["channel"] == channel]
+        return [each for kind, each, _ in self.seen() if kind == "told" and each["channel"] == channel]
 
     def asked(self) -> Counter[str]:
         """Return how many requests each path got."""
-        return Counter(each for kind, each in self.seen() if kind == "asked")
+        return Counter(each for kind, each, _ in self.seen() if kind == "asked")
 
     def action(self, name: str, *, cures: str = "", more: str = "") -> str:
         """Return a command of guard.toml that has an effect here, and whose goal can be inspected."""

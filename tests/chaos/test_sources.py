@@ -27,7 +27,7 @@ from real_prometheus import RealPrometheus
 from rollback_guard.core.records import IncidentEnded
 
 HOLD = timedelta(seconds=2)
-VETO = timedelta(seconds=8)
+VETO = timedelta(seconds=6)
 STABLE = timedelta(seconds=5)
 
 RULES = {
@@ -51,7 +51,7 @@ RULES = {
             "guard": "shop",
             "select": {"service": "shop"},
             "veto": f"{VETO.seconds}s",
-            "playbook": [{"action": "flag-off", "verify": {"within": "4s", "stable_for": "1s"}}],
+            "playbook": [{"action": "flag-off", "verify": {"within": "3s", "stable_for": "1s"}}],
         },
         {
             "guard": "cart",
@@ -192,7 +192,7 @@ def play(fault: str, home: Path) -> Story:
         )
         write_commands(guard.home)
         actions = services.action("flag-off") + services.action("never") + services.action("mend", cures="desk")
-        guard.configure(f'[prometheus]\nurl = "{prometheus.url}"\ntimeout = "400ms"\n{actions}', json.dumps(RULES))
+        guard.configure(f'[prometheus]\nurl = "{prometheus.url}"\ntimeout = "400ms"\nmax_sample_age = "1500ms"\n{actions}', json.dumps(RULES))
         try:
             prometheus.start()
             story = Story(fault, home, prometheus, guard, services)

@@ -5,7 +5,7 @@
     GET  /health/NAME               200 once an effect cured NAME or it was said to be up, 503 otherwise
     GET  /goal/STEP                 {"reached": …}: whether that effect happened
     GET  /metrics                   for Prometheus: `bad{service="NAME"}`, 1 or 0, for every NAME that was spoken of
-    GET  /seen                      all of it, in the order of arrival
+    GET  /seen                      all of it, in the order of arrival, with the monotonic time
     PUT  /health/NAME               {"up": …}
     PUT  /plan                      {"path": …, "answers": [{"effect": true, "say": 200}, …]}: the last one stays
 
@@ -27,6 +27,10 @@ plans = {}
 STOPPED_AFTER_S = 60
 
 
+def note(kind, what):
+    events.append([kind, what, time.monotonic()])  # a clock that all processes of the machine share
+
+
 class Witness(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -36,12 +40,12 @@ class Witness(http.server.BaseHTTPRequestHandler):
         answer = self.planned(path)
         kind, _, name = path.strip("/").partition("/")
         with lock:
-            events.append(["asked", path])
+            note("asked", path)
             if kind == "told":
                 said = json.loads(body)
-                events.append(["told", {name: said[name] for name in ("id", "kind", "thread")} | {"channel": name}])
+                note("told", {each: said.get(each, "") for each in ("id", "kind", "thread", "title")} | {"channel": name})
             elif answer["effect"]:
-                events.append(["effect", {"step": name, "key": body or self.headers.get("Idempotency-Key", "")}])
+                note("effect", {"step": name, "key": body or self.headers.get("Idempotency-Key", "")})
                 up.update(dict.fromkeys(urllib.parse.parse_qs(query).get("cures", []), True))
         self.answer(answer["say"])
 
@@ -65,7 +69,7 @@ class Witness(http.server.BaseHTTPRequestHandler):
                 return self.say(200, "".join(lines).encode(), kind="text/plain")
             if kind == "health":
                 return self.say(200 if up.get(name) else 503, b"up" if up.get(name) else b"down")
-            reached = any(what == "effect" and each["step"] == name for what, each in events)
+            reached = any(what == "effect" and each["step"] == name for what, each, _ in events)
         self.answer(answer["say"], json.dumps({"reached": reached}).encode())
         return None
 

@@ -63,7 +63,7 @@ query_offset = "5s"
 max_sample_age = "90s"
 bearer_token_file = "token"
 headers = { X-Scope = "${env:SCOPE}" }
-ca_file = "/etc/ca.pem"
+ca_file = "/etc/hosts"
 cert_file = "client.pem"
 key_file = "client.key"
 
@@ -92,7 +92,13 @@ def found(tmp_path, action_types):
     return write(tmp_path, action_types)
 
 
+FILES = ("token", "ca.pem", "client.pem", "client.key", "password", "secrets/flags", "flags.pem", "roll-back.sh")
+
+
 def write(path, action_types, rules=RULES, guard=GUARD):
+    for name in FILES:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).touch(mode=0o700)
     (path / "rules.yaml").write_text(rules)
     (path / "guard.toml").write_text(guard)
     loaded = load([path / "guard.toml"], action_types=action_types)
@@ -172,7 +178,7 @@ def test_endpoints_refer_to_their_credentials_by_absolute_paths(found, tmp_path)
     prometheus, thanos = found.endpoints["prometheus"], found.endpoints["thanos"]
     assert prometheus.url == "https://prom:9090/sub"
     assert str(prometheus.bearer_token) == f"${{file:{tmp_path}/token}}"
-    assert (prometheus.ca_file, prometheus.cert_file) == ("/etc/ca.pem", str(tmp_path / "client.pem"))
+    assert (prometheus.ca_file, prometheus.cert_file) == ("/etc/hosts", str(tmp_path / "client.pem"))
     assert [str(value) for _, value in prometheus.headers] == ["${env:SCOPE}"]
     user, password = thanos.basic_auth
     assert (user, str(password)) == ("guard", f"${{file:{tmp_path}/password}}")

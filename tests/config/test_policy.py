@@ -85,7 +85,7 @@ heartbeat = "vector(1)"
 [server]
 token_file = "tokens"
 cert_file = "tls.crt"
-key_file = "/etc/tls.key"
+key_file = "/etc/hosts"
 
 [network]
 anchors = ["10.0.0.1:53", "[fd00::1]:53"]
@@ -138,7 +138,13 @@ command = ["./roll-back.sh"]
 """
 
 
+FILES = ("tokens", "tls.crt", "ping.pem", "slack", "secrets/pagerduty", "hook", "key", "hooks.pem", "roll-back.sh")
+
+
 def write(path, action_types, rules=RULES, guard=GUARD):
+    for name in FILES:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).touch(mode=0o700)
     (path / "rules.yaml").write_text(rules)
     (path / "guard.toml").write_text(guard)
     return load([path / "guard.toml"], action_types=action_types)
@@ -306,7 +312,7 @@ def test_the_setup_comes_home_from_the_child(found, tmp_path):
     setup = loaded.setup
     assert (setup.channels, setup.maintenance, setup.dead_man) == (found.channels, found.maintenance, found.dead_man)
     assert setup.token_file == tmp_path / "tokens"
-    assert setup.tls == (tmp_path / "tls.crt", Path("/etc/tls.key"))
+    assert setup.tls == (tmp_path / "tls.crt", Path("/etc/hosts"))
     assert setup.anchors == (("10.0.0.1", 53), ("fd00::1", 53))
     assert setup.keep == timedelta(days=30)
     assert setup.policy.undos == {"flag-off": "flag-on"}

@@ -8,16 +8,19 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from journals import AT, Failures, SmallDisk, concluded, evaluated, intended
-from rollback_guard.adapters.journal import file
+from journals import AT, Failures, SmallDisk, after, concluded, evaluated, intended
+from rollback_guard.adapters.journal import file, reader
 from rollback_guard.adapters.journal.ballast import SIZE_BYTES
 from rollback_guard.adapters.journal.sqlite import CHUNK, SqliteJournal
 from rollback_guard.core import records
+from rollback_guard.core.alert import Alert, Because
+from rollback_guard.core.model import Phase
 from rollback_guard.ports import JournalError
 
 KILLER = Path(__file__).parent / "journal_killer.py"
@@ -80,26 +83,84 @@ async def test_appends_from_many_tasks_keep_each_batch_together_and_in_the_order
     ]
 
 
-async def test_one_incident_is_read_alone_and_by_an_index(journal):
+async def asked_of(journal, reading, mark):
+    """Return the query with a mark in it that a reading makes, and how the database goes about it."""
     asked = []
+    reader = journal._reader
+    await journal.read()
+    await reader._do(lambda: reader._connection.set_trace_callback(asked.append))
+    await reading
+    await reader._do(lambda: reader._connection.set_trace_callback(None))
+    query = next(sql for sql in asked if mark in sql)
+    return await reader._do(lambda: reader._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+
+
+async def test_one_incident_is_read_alone_and_by_an_index(journal):
     await journal.append([evaluated(1), intended(0, "a-1"), intended(0, "b-1"), concluded(0, "a-1")])
-    await journal._in_thread(lambda: journal._store.connection.set_trace_callback(asked.append))
     assert list(await journal.read(incident="a-1")) == [intended(0, "a-1"), concluded(0, "a-1")]
+    assert list(await journal.read(incident="a-1", kinds=["concluded", "vetoed"])) == [concluded(0, "a-1")]
     assert list(await journal.read(incident="nobody")) == []
 
-    await journal._in_thread(lambda: journal._store.connection.set_trace_callback(None))
-    query = next(sql for sql in asked if "'a-1'" in sql)
-    plan = await journal._in_thread(lambda: journal._store.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
-    assert "records_of_incident" in plan[0][-1]
-    assert len(plan) == 1, "no sorting either"
+    for kinds in ((), ("concluded", "vetoed")):
+        plan = await asked_of(journal, journal.read(incident="a-1", kinds=kinds), "'a-1'")
+        assert "records_of_incident" in plan[0][-1]
+        assert len(plan) == 1, "no sorting either"
 
 
-async def test_what_belongs_to_no_incident_is_found_by_its_time(journal):
-    await journal.append([*(evaluated(n) for n in range(5)), intended(9, "a-1")])
-    kept = await journal.read()
-    slots = [each.slot for each in kept if isinstance(each, records.Evaluated)]
-    found = await journal.around(slots[1], slots[3])
-    assert [each.slot for each in found] == slots[1:4]
+def moved(number, rule="g/r"):
+    """Return an evaluation in which something changed."""
+    change = records.Transition(
+        rule=rule, series=(), before=Phase.INACTIVE, after=Phase.PENDING, because=next(iter(Because))
+    )
+    return replace(evaluated(number), transitions=(change,))
+
+
+def dark(number, rule="g/r"):
+    return replace(evaluated(number), sights=(records.Sight(rule=rule, reason=None),))
+
+
+async def test_what_belongs_to_no_incident_is_found_by_its_time_and_an_index(journal):
+    await journal.append([*(moved(n) for n in range(5)), intended(9, "a-1", at=2)])
+    assert list(await journal.around(after(1), after(3))) == [moved(1), moved(2), moved(3)]
+    for newest in (False, True):
+        plan = await asked_of(journal, journal.around(after(1), after(3), newest=newest), "instr")
+        assert "records_around" in plan[0][-1]
+        assert len(plan) == 1, "no sorting either"
+
+
+async def test_an_evaluation_in_which_nothing_changed_is_no_part_of_a_story(journal):
+    alert = Alert(rule='g/"transitions":[],"sights":[]', series=(), labels=(), phase=Phase.FIRING, active_at=AT)
+    quiet = replace(evaluated(1), alerts=(alert,))
+    pause = records.Paused(guard="checkout", at=after(2), until=None, by="ann", why='"transitions":[] "sights":[]')
+    await journal.append([quiet, pause, moved(3, alert.rule), dark(4)])
+    assert list(await journal.around(AT, after(9))) == [pause, moved(3, alert.rule), dark(4)]
+
+
+@pytest.mark.parametrize("rule", ["g/r", "g/r\u00e9", 'g/"r"', "g/\\r", "g/\x01\n", "g/" + "\N{PILE OF POO}"])
+async def test_only_evaluations_of_the_rules_that_are_asked_for_are_found(journal, rule):
+    restart = records.Stopped(at=after(1))
+    told = [restart, moved(2, rule), dark(3, rule)]
+    await journal.append([*told, moved(4, "g/r2"), moved(5, "other/r")])
+    assert list(await journal.around(AT, after(9), rules={rule, "g/none"})) == told
+    assert len(await journal.around(AT, after(9), rules=[f"g/{n}" for n in range(1000)])) == 5, "too many to look for"
+
+
+async def test_of_a_long_time_the_beginning_or_the_end_is_returned(journal):
+    # Half of them in one instant, so that no page ends between two instants.
+    await journal.append([*(moved(1) for n in range(CHUNK + 7)), *(moved(n) for n in range(2, CHUNK + 9))])
+    kept = list(await journal.read())
+    assert list(await journal.around(AT, after(CHUNK * 2), most=CHUNK * 3)) == kept
+    assert list(await journal.around(AT, after(CHUNK * 2), most=CHUNK * 3, newest=True)) == kept
+    assert list(await journal.around(AT, after(CHUNK * 2))) == kept[: reader.MOST_FOUND]
+    assert list(await journal.around(AT, after(CHUNK * 2), most=CHUNK + 10)) == kept[: CHUNK + 10]
+    assert list(await journal.around(AT, after(CHUNK * 2), most=CHUNK + 10, newest=True)) == kept[-CHUNK - 10 :]
+
+
+async def test_not_more_than_a_bounded_part_of_the_journal_is_looked_through(journal, monkeypatch):
+    monkeypatch.setattr(reader, "MOST_LOOKED_AT", CHUNK)
+    await journal.append([moved(0), *(evaluated(n) for n in range(CHUNK)), moved(CHUNK)])
+    assert list(await journal.around(AT, after(CHUNK))) == [moved(0)]
+    assert list(await journal.around(AT, after(CHUNK), newest=True)) == [moved(CHUNK)]
 
 
 async def test_reading_more_than_a_chunk_loses_nothing_and_lets_appends_through(journal):
@@ -109,6 +170,61 @@ async def test_reading_more_than_a_chunk_loses_nothing_and_lets_appends_through(
     read = await reading
     assert [record.slot for record in read[: 3 * CHUNK]] == [AT + timedelta(seconds=n) for n in range(3 * CHUNK)]
     assert len(await journal.read()) == 3 * CHUNK + 1
+
+
+@pytest.fixture
+async def held(journal):
+    """A journal in which many read, and the one whose turn it is stays in the middle."""
+    await journal.append([evaluated(n) for n in range(2 * CHUNK)])
+    reads = [asyncio.create_task(journal.read()) for _ in range(20)]
+    first = await journal._reader._do(lambda: threading.current_thread().name)
+    gate = threading.Event()
+    holding = asyncio.create_task(journal._reader._do(lambda: gate.wait(60)))
+    assert first.startswith("journal reader")
+    yield reads
+    gate.set()
+    await holding
+    assert all(len(each) >= 2 * CHUNK for each in await asyncio.gather(*reads))
+
+
+async def test_nobody_who_writes_waits_for_those_who_read(journal, held):
+    await asyncio.wait_for(journal.append([intended()]), 20)
+    await asyncio.wait_for(journal.append([concluded()]), 20)
+    assert not any(each.done() for each in held)
+
+
+async def test_the_write_ahead_log_can_be_moved_into_the_database_while_somebody_reads(journal, path, held):
+    move = "PRAGMA wal_checkpoint(TRUNCATE)"
+    busy, *_ = await journal._in_thread(lambda: journal._store.connection.execute(move).fetchone())
+    assert not busy
+    assert path.with_name(f"{path.name}-wal").stat().st_size == 0
+    assert not any(each.done() for each in held)
+
+
+async def test_a_journal_that_is_closed_while_somebody_reads_says_so_and_leaves_one_file(journal, path):
+    await journal.append([evaluated(n) for n in range(2 * CHUNK)])
+    reads = [asyncio.create_task(journal.read()) for _ in range(3)]
+    await journal._reader._do(lambda: None)
+    await journal.close()
+    ends = await asyncio.gather(*reads, return_exceptions=True)
+    assert {type(each) for each in ends} == {JournalError}
+    assert "the journal is closed" in str(ends[0])
+    assert not path.with_name(f"{path.name}-wal").exists()
+
+
+async def test_a_file_that_was_replaced_is_not_read_in_place_of_the_journal(journal, path):
+    await journal.append([evaluated(1)])
+    path.rename(path.with_name("elsewhere.db"))
+    shutil.copy(path.with_name("elsewhere.db"), path)
+    with pytest.raises(JournalError, match="the file was replaced"):
+        await journal.read()
+
+
+async def test_those_who_read_can_not_write(journal):
+    await journal.append([evaluated(1)])
+    await journal.read()
+    with pytest.raises(JournalError, match="readonly"):
+        await journal._reader._do(lambda: journal._reader._rows("DELETE FROM notices", {}))
 
 
 async def test_a_batch_that_cannot_be_written_whole_is_not_written_at_all(journal, failures):

@@ -220,6 +220,52 @@ async def test_the_backlog_is_told_by_channel_with_its_age(kept):
     assert await kept.journal.outbox.backlog() == {}
 
 
+async def test_channels_that_take_nothing_now_can_be_left_out(kept):
+    await kept.journal.append([], [notice(n, thread=f"t-{n}", channels=("team", "oncall")) for n in range(5)])
+    due = await kept.journal.outbox.due(LATER, most=3, without=["team"])
+    assert [(letter.channel, letter.notice.id) for letter in due] == [("oncall", f"n-{n}") for n in range(3)]
+    assert list(await kept.journal.outbox.due(LATER, most=3, without=["team", "oncall"])) == []
+
+
+async def test_all_that_a_channel_has_not_got_is_read_in_its_order_page_by_page(kept):
+    await kept.journal.append([], [notice(n, thread=f"t-{n % 2}\ud83d", channels=("team", "oncall")) for n in range(6)])
+    outbox = kept.journal.outbox
+    first = (await outbox.due(LATER, most=1))[0]
+    await outbox.postpone(first, LATER + timedelta(hours=1), "503")
+    await outbox.sent((await outbox.due(LATER, most=100, without=["team"]))[0], LATER)
+
+    async def read(channel, after=0, most=100, **asked):
+        return [letter.notice.id for letter in await outbox.left(channel, after=after, most=most, **asked)]
+
+    assert await read("team") == [f"n-{n}" for n in range(6)]
+    assert await read("oncall") == [f"n-{n}" for n in range(1, 6)]
+    assert await read("team", thread="t-1\ud83d") == ["n-1", "n-3", "n-5"]
+    (second,) = await outbox.left("team", after=first.number, most=1)
+    assert second.notice.id == "n-1"
+    assert await read("team", after=second.number, most=2) == ["n-2", "n-3"]
+    assert await read("nobody") == []
+
+
+async def test_when_the_clock_is_set_every_time_from_which_a_span_is_counted_moves(kept):
+    await kept.journal.append([], [notice(n, thread=f"t-{n}") for n in range(3)])
+    outbox, by = kept.journal.outbox, timedelta(hours=-1, microseconds=1)
+    waiting, told, lost = await outbox.due(LATER, most=3)
+    await outbox.postpone(waiting, LATER, "503")
+    await outbox.sent(told, LATER)
+    await outbox.give_up(lost, LATER, "404")
+    assert waiting.put_at == AT
+    await outbox.shift(by)
+    await kept.restart()
+    outbox = kept.journal.outbox
+    assert await ids(outbox, LATER + by - timedelta(microseconds=1)) == []
+    assert (await only(outbox, LATER + by)).put_at == AT + by
+    assert (await outbox.backlog())["oncall"].oldest == AT + by
+    assert await outbox.sent_since("oncall", LATER + by) == 1
+    assert await outbox.sent_since("oncall", LATER + by + timedelta(microseconds=1)) == 0
+    await outbox.shift(-by)
+    assert (await only(outbox, LATER)).put_at == AT
+
+
 async def test_ending_a_letter_twice_changes_nothing(kept):
     await kept.journal.append([], [notice()])
     outbox = kept.journal.outbox
@@ -278,6 +324,29 @@ async def test_a_letter_that_nobody_can_read_is_given_up_loudly_and_holds_nobody
     assert why.startswith("unreadable: ")
 
 
+async def test_a_letter_that_nobody_can_read_ends_no_reading(journal, path):
+    await journal.append([], [notice(n) for n in range(6)])
+    tamper(path, "UPDATE notices SET body = '{}' WHERE id IN ('n-0', 'n-1', 'n-2', 'n-4')")
+    letters = await journal.outbox.left("oncall", after=0, most=2)
+    assert [letter.notice.id for letter in letters] == ["n-3", "n-5"]
+
+
+async def test_a_delivery_that_is_not_written_down_yet_moves_with_the_clock_too(journal):
+    await journal.append([], [notice()])
+    letter = await only(journal.outbox)
+    write = journal._store.write
+
+    def full(work):
+        raise JournalError("disk full")
+
+    journal._store.write = full
+    with pytest.raises(JournalError):
+        await journal.outbox.sent(letter, LATER)
+    journal._store.write = write
+    await journal.outbox.shift(timedelta(hours=1))
+    assert await journal.outbox.sent_since("oncall", LATER + timedelta(hours=1)) == 1
+
+
 async def test_a_notice_of_a_newer_version_is_told_as_far_as_it_is_understood(journal, path):
     await journal.append([], [notice()])
     tamper(path, "UPDATE notices SET body = json_set(body, '$.mood', 'good')")
@@ -317,6 +386,8 @@ async def test_everything_the_outbox_is_asked_fails_by_name_when_the_journal_is_
         outbox.give_up(letter, LATER, ""),
         outbox.sent_since("oncall", AT),
         outbox.backlog(),
+        outbox.left("oncall", after=0, most=1),
+        outbox.shift(timedelta(hours=1)),
     ):
         with pytest.raises(JournalError, match="closed"):
             await asked

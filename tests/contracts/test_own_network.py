@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from probing import SLOT, Counts, group_of, look_at, not_made, spec_of, value_of
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.probe import ProbeSource, anchor
 from rollback_guard.adapters.probe.anchor import Anchor, OwnNetwork
+from rollback_guard.app.parts import anchors_of
 from rollback_guard.core.observation import Failure, Family, Observation, Reading, Unknown, family
 from rollback_guard.wire import Resolver
 from targets import answer, says, silent, target
@@ -372,3 +374,29 @@ def test_in_a_real_network_a_dead_target_is_a_breach_and_a_cut_uplink_is_unknown
         ip("-n", networks.guard, "link", "set", "uplink", "up")
         ip("-n", networks.guard, "route", "add", "default", "via", "10.99.0.1")
         assert ask(guarded, url) == (0.0, "no complete answer within 0.7s")
+
+
+def a_setup(*urls: str, anchors: tuple[Anchor, ...] = ()) -> SimpleNamespace:
+    return SimpleNamespace(
+        anchors=anchors, endpoints={str(number): SimpleNamespace(url=url) for number, url in enumerate(urls)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("setup", "anchors"),
+    [
+        (a_setup("http://prometheus:9090", "https://thanos/x"), (("prometheus", 9090), ("thanos", 443))),
+        (a_setup("http://127.0.0.1:9090"), ()),
+        (a_setup("http://localhost:9090", "http://[::1]:9090"), ()),
+        (a_setup("http://127.0.0.1:9090", "http://10.0.0.5:9090", "http://10.0.0.5:9090/x"), (("10.0.0.5", 9090),)),
+        (a_setup("http://prometheus:9090", anchors=(("127.0.0.1", 53),)), (("127.0.0.1", 53),)),
+        (a_setup(), ()),
+    ],
+)
+def test_the_default_anchors_are_the_data_sources_that_only_the_network_leads_to(setup, anchors):
+    assert anchors_of(setup) == anchors
+
+
+async def test_where_nothing_can_tell_the_silence_of_a_target_is_a_breach():
+    with silence() as (host, port):
+        assert value_of(await look(f"http://{host}:{port}/", *anchors_of(a_setup("http://127.0.0.1:9090")))) == 0

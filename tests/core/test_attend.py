@@ -8,7 +8,7 @@ import pytest
 from build import a_film, a_group, a_guard, a_policy, a_rule, a_step, minutes, play, seen, series, slot
 from rollback_guard.core.attend import SIGNAL_LIVES
 from rollback_guard.core.model import Approval, Level, Limits, Otherwise
-from rollback_guard.core.operations import Acknowledge, Pause, Report, Resume, StartRollout, Trigger, Veto
+from rollback_guard.core.operations import Acknowledge, Approve, Pause, Report, Resume, StartRollout, Trigger, Veto
 from rollback_guard.core.records import Escalated, IncidentCleared, Outcome, Resumed, RolloutFinished, Signal, Signalled
 from rollback_guard.core.state import IncidentPhase
 
@@ -193,6 +193,7 @@ class TestAlertsFromElsewhere:
 def test_a_pause_that_ends_lets_what_was_approved_be_run_in_the_same_instant():
     film = play(a_world(playbook=(a_step(approve=Approval(within=minutes(2), otherwise=Otherwise.RUN)),)), "b")
     film.operate(Pause(by="ann", why="look", lasting=minutes(5)), at=slot(0))
+    film.operate(Approve(by="bob", guard="checkout"), at=slot(1))
     play(film, "bbbb", first=1)
     assert film.conclusions()[-1] == "hold/paused"
     film.attend(at=slot(5))

@@ -250,6 +250,41 @@ class TestMaintenance:
         play(film, "b")
         assert len(film.intents()) == expected
 
+    def test_that_opens_over_an_incident_lets_it_recover(self):
+        film = play(guarded(warm_up=minutes(9)), "b")
+        assert film.conclusions() == ["hold/warming_up"]
+        maintain(film, 1, Window(name="night", until=slot(60)))
+        play(film, "bp", first=1)
+        assert film.conclusions() == ["hold/warming_up", "hold/maintenance", "recovered/by_itself"]
+        play(film, "bb", first=3)
+        assert film.conclusions()[-1] == "hold/maintenance"
+        assert len(film.of(IncidentOpened)) == 1
+
+    def test_that_opens_over_an_action_lets_it_be_seen_that_it_helped(self):
+        film = play(guarded(), "b")
+        maintain(film, 0, Window(name="night", until=slot(60)))
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        play(film, "pp", first=1)
+        assert film.conclusions() == ["act/breach", "recovered/verified"]
+        assert film.incident().phase is IncidentPhase.CLOSED
+
+    def test_that_opens_over_an_incident_in_peoples_hands_lets_it_be_closed(self):
+        film = play(guarded(), "b")
+        film.conclude(Outcome.UNKNOWN, at=slot(0))
+        maintain(film, 1, Window(name="night", until=slot(60)))
+        play(film, "bp", first=1)
+        assert film.incident().phase is IncidentPhase.CLOSED
+
+    def test_that_outlasts_a_step_leaves_nothing_open_behind_it(self):
+        film = play(guarded(actions=("flag-off", "rollback")), "b")
+        maintain(film, 0, Window(name="night", until=slot(9)))
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        play(film, "b" * 8, first=1)
+        assert film.conclusions() == ["act/breach", "hold/maintenance"]
+        play(film, "ppp", first=9)
+        assert film.incident().phase is IncidentPhase.CLOSED
+        assert film.conclusions()[2] == "recovered/verified"
+
     def test_is_waited_for_in_the_middle_of_a_ladder(self):
         film = play(guarded(actions=TWO), "b")
         maintain(film, 0, Window(name="night", until=slot(9)))
@@ -526,6 +561,16 @@ class TestWhatWasBadAlready:
             film.show(slot(at), {"g/r": seen(letter)}, present=False)
         (started,) = self.start(film, 1)
         assert started.excused == ()
+
+    @pytest.mark.parametrize("letter", list("unaqsw"))
+    def test_is_also_what_cannot_be_judged_in_the_slot_of_the_deployment(self, letter):
+        """Instances that are just restarting are not scraped for a moment."""
+        film = self.film(armed=Armed.ROLLOUT)
+        play(film, "bb" + letter)
+        self.start(film, 2)
+        play(film, "bb", first=3)
+        assert film.conclusions()[-1] == "hold/already_bad"
+        assert film.of(IncidentOpened) == []
 
     def test_stays_excused_over_blindness_a_restart_and_a_set_clock(self):
         film = self.excused(self.film())

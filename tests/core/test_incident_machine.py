@@ -42,7 +42,7 @@ LETTERS = st.sampled_from("bbbbpppunaq")
 GUARDS = ["one", "two", "three", "four"]
 ABOUT_INCIDENTS = [Veto, Extend, Approve, Approve, Acknowledge, Trigger, Undo, Undo]
 STEPS = st.sampled_from([None, "flag-off", "rollback", "notify dba", "nothing"])
-ENDS = st.sampled_from(["done", "done", "done", "failed", "lost, done", "lost, not done", "?"])
+ENDS = st.sampled_from(["done", "done", "done", "failed", "held", "lost, done", "lost, not done", "?"])
 LASTING = st.sampled_from([None, minutes(1), minutes(5)])
 RARELY = st.sampled_from([False] * 7 + [True])
 NIGHTLY = settings.get_current_profile_name() == "nightly"
@@ -86,6 +86,9 @@ class Engine(Laws, RuleBasedStateMachine):
     @happens(letters=st.sampled_from(["bbb", "bpp", "pbp", "ppb", "ppp", "uuu"]), slots=st.integers(1, 5))
     def all_groups_say_the_same_for_a_while(self, letters, slots):
         """Storms, outages, and their ends; long enough for a ladder to be climbed."""
+        self.all_say(letters, slots)
+
+    def all_say(self, letters, slots):
         for _ in range(slots):
             self.world.now += timedelta(seconds=60)
             for group, said in (("g", letters[:2]), ("h", letters[2:])):
@@ -100,18 +103,18 @@ class Engine(Laws, RuleBasedStateMachine):
         self.world.tick(group, observations, said, back=back, lost=lost, broken=broken)
 
     @precondition(lambda self: self.world.running)
-    @happens(number=st.integers(0, 9), how=ENDS)
-    def an_action_ends(self, number, how):
+    @happens(number=st.integers(0, 9), how=ENDS, full=RARELY)
+    def an_action_ends(self, number, how, full):
         world, key = self.world, sorted(self.world.running)[number % len(self.world.running)]
         match how:
-            case "failed":
+            case "failed" | "held":
                 if key not in world.effects:
-                    world.conclude(key, Outcome.FAILED)
+                    world.conclude(key, Outcome.FAILED, held=how == "held", full=full)
             case "done" | "lost, done":
                 # An answer that is lost is inspected: the goal is reached.
                 if key not in world.effects:
                     world.effect(key)
-                world.conclude(key, Outcome.SUCCEEDED)
+                world.conclude(key, Outcome.SUCCEEDED, full=full)
             case "lost, not done":
                 if key not in world.effects:
                     world.effect(key)
@@ -131,6 +134,19 @@ class Engine(Laws, RuleBasedStateMachine):
         if kind is Extend:
             words["lasting"] = minutes(1)
         world.operate(kind(by="ann", why="because", **words), broken=broken)
+
+    def taken_back(self):
+        """Return the incidents that are over and in which something was done."""
+        over = {IncidentPhase.HANDED_OVER, IncidentPhase.CLOSED}
+        alike = (each for each in self.world.state.incidents.values() if each.phase in over)
+        return [each for each in alike if any(intent.outcome is Outcome.SUCCEEDED for intent in each.intents)]
+
+    @precondition(taken_back)
+    @happens(number=st.integers(0, 9), slots=st.integers(1, 5))
+    def what_was_done_is_taken_back_and_the_rules_breach_again_meanwhile(self, number, slots):
+        incidents = self.taken_back()
+        self.world.operate(Undo(by="ann", why="a false alarm", incident=incidents[-1 - number % len(incidents)].id))
+        self.all_say("bbb", slots)
 
     @rarely
     @happens(guard=st.sampled_from([*GUARDS, "nobody"]), step=STEPS, broken=RARELY)
@@ -205,6 +221,7 @@ class Engine(Laws, RuleBasedStateMachine):
                 self.the_laws_are_kept()
                 world.begin_turn()
         assert {each.phase for each in world.state.incidents.values()} <= {IncidentPhase.CLOSED}
+        assert not any(each.undo_queue or each.queue for each in world.state.incidents.values())
         ended = {each.incident for each in world.journal if isinstance(each, IncidentEnded)}
         assert ended >= world.state.incidents.keys()
         assert world.evaluated()

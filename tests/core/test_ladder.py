@@ -16,8 +16,18 @@ from rollback_guard.core.model import (
     Severity,
     Storm,
 )
-from rollback_guard.core.operations import Approve, Extend, Pause, Resume, Veto
-from rollback_guard.core.records import Awaited, Concluded, Decided, IncidentEnded, IncidentOpened, Outcome, Wait
+from rollback_guard.core.operations import Approve, Extend, Pause, Resume, Trigger, Veto
+from rollback_guard.core.records import (
+    Awaited,
+    Concluded,
+    Decided,
+    IncidentEnded,
+    IncidentOpened,
+    MaintenanceChanged,
+    Outcome,
+    Wait,
+    Window,
+)
 from rollback_guard.core.state import IncidentPhase
 
 ONE, TWO = a_step("flag-off"), a_step("rollback")
@@ -231,6 +241,177 @@ class TestTheVetoCountdown:
         assert film.intents() == []
         film.attend(at=slot(2) + by)
         assert film.intents() == [("flag-off", slot(2) + by)]
+
+
+class TestAWaitThatABrakeOutlasts:
+    """Who keeps the guard's hands off need not watch its clock: what is let go counts down anew, and is told anew."""
+
+    RUNS = (a_step("flag-off"),)
+
+    def film(self, *steps, **changes):
+        return play(a_ladder(*(steps or self.RUNS), **{"veto": minutes(10)} | changes), "bb")
+
+    def pause(self, film, at, **words):
+        film.operate(Pause(by="ann", why="looking into it", guard="checkout", **words), at=slot(at))
+
+    def resume(self, film, at):
+        film.operate(Resume(by="ann", guard="checkout"), at=slot(at))
+        film.attend(at=slot(at) + SECOND)
+
+    def test_of_people_begins_anew_when_they_let_go(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "b" * 60, first=2)
+        self.resume(film, 62)
+        assert film.intents() == []
+        assert film.incident().waiting.until == slot(72) + SECOND
+        assert film.conclusions() == ["hold/awaiting_veto", "hold/paused", "hold/awaiting_veto"]
+        play(film, "b" * 11, first=62)
+        film.attend(at=slot(72) + SECOND)
+        assert film.intents() == [("flag-off", slot(72) + SECOND)]
+        assert len(film.of(Awaited)) == 2
+
+    def test_of_the_calendar_begins_anew_when_its_window_closes(self):
+        film = self.film()
+        film.take((MaintenanceChanged(at=slot(2), windows=(Window(name="night", until=slot(30)),)),))
+        play(film, "b" * 28, first=2)
+        film.attend(at=slot(30) + SECOND)
+        assert film.intents() == []
+        assert film.incident().waiting.until == slot(40) + SECOND
+
+    def test_that_asks_and_is_run_if_nobody_answers_begins_anew(self):
+        film = self.film(asks(Otherwise.RUN))
+        self.pause(film, 2)
+        play(film, "b" * 60, first=2)
+        self.resume(film, 62)
+        assert film.intents() == []
+        assert [each.what for each in film.of(Awaited)] == [Wait.APPROVAL] * 2
+
+    def test_begins_anew_also_where_nothing_was_seen_meanwhile(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "b" * 5 + "u" * 60, first=2)
+        self.resume(film, 67)
+        play(film, "b", first=67)
+        assert film.intents() == []
+        assert len(film.of(Awaited)) == 2
+
+    def test_goes_on_where_the_pause_ends_before_it(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "bbb", first=2)
+        self.resume(film, 5)
+        play(film, "bbbbb", first=5)
+        film.attend(at=slot(10))
+        assert film.intents() == [("flag-off", slot(10))]
+
+    def test_is_over_at_once_where_somebody_approved_it(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "b" * 60, first=2)
+        film.operate(Approve(by="bob", guard="checkout"), at=slot(61))
+        self.resume(film, 62)
+        assert film.intents() == [("flag-off", slot(62) + SECOND)]
+
+    def test_lasts_only_as_long_as_people_say_who_give_more_time_meanwhile(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "b" * 30, first=2)
+        film.operate(Extend(by="bob", guard="checkout", lasting=minutes(10)), at=slot(32))
+        self.resume(film, 33)
+        play(film, "b" * 9, first=33)
+        film.attend(at=slot(42))
+        assert film.intents() == [("flag-off", slot(42))]
+
+    def test_is_not_waited_for_twice_where_a_reload_has_taken_the_countdown_away(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "b" * 30, first=2)
+        guard = replace(film.policy.guards["checkout"], veto=timedelta(0))
+        film.reload(replace(film.policy, guards={"checkout": guard}), at=slot(31))
+        self.resume(film, 32)
+        assert film.intents() == [("flag-off", slot(32) + SECOND)]
+
+    def test_survives_a_restart_in_the_middle_of_the_pause(self):
+        film = self.film()
+        self.pause(film, 2)
+        play(film, "b" * 3, first=2)
+        film.restart(at=slot(30))
+        play(film, "b", first=30)
+        self.resume(film, 31)
+        assert film.intents() == []
+        assert len(film.of(Awaited)) == 2
+
+
+class TestAStepThatPeopleHeldBackUntilItsTimeWasUp:
+    """It was not tried to its end, so that the ladder stands where it stood."""
+
+    def film(self, *steps, **changes):
+        film = play(a_ladder(*(steps or (ONE, TWO)), **changes), "b")
+        film.operate(Pause(by="ann", why="wait", guard="checkout"), at=slot(0))
+        film.conclude(Outcome.FAILED, at=slot(5), held=True)
+        return film
+
+    def test_comes_once_more_under_another_key_when_they_let_go(self):
+        film = play(self.film(), "bbb", first=6)
+        assert film.conclusions() == ["act/breach", "hold/paused"]
+        film.operate(Resume(by="ann", guard="checkout"), at=slot(9))
+        play(film, "b", first=9)
+        assert [action for action, _ in film.intents()] == ["flag-off", "flag-off"]
+        assert len({each.key for each in film.incident().intents}) == 2
+        assert film.conclusions()[-1] == "act/breach"
+
+    def test_comes_at_once_where_they_let_go_in_that_moment(self):
+        film = play(a_ladder(ONE, TWO), "b")
+        film.conclude(Outcome.FAILED, at=slot(0), held=True)
+        assert [action for action, _ in film.intents()] == ["flag-off", "flag-off"]
+
+    def test_is_followed_by_the_next_one_when_it_fails_then(self):
+        film = self.film()
+        film.operate(Resume(by="ann", guard="checkout"), at=slot(6))
+        play(film, "b", first=6)
+        film.conclude(Outcome.FAILED, at=slot(6))
+        assert [action for action, _ in film.intents()] == ["flag-off", "flag-off", "rollback"]
+
+    def test_is_not_needed_where_all_is_quiet_meanwhile(self):
+        film = play(self.film(), "ppp", first=6)
+        film.operate(Resume(by="ann", guard="checkout"), at=slot(9))
+        play(film, "p", first=9)
+        assert film.conclusions() == ["act/breach", "recovered/by_itself", "none/healthy"]
+        assert len(film.intents()) == 1
+
+    def test_asks_anew_where_it_asks(self):
+        film = play(a_ladder(asks()), "b")
+        film.operate(Approve(by="ann", guard="checkout"), at=slot(0))
+        film.conclude(Outcome.FAILED, at=slot(1), held=True)
+        assert film.conclusions()[-1] == "hold/awaiting_approval"
+        assert len(film.intents()) == 1
+
+    def test_of_which_nobody_knows_what_it_did_is_left_to_people(self):
+        film = play(a_ladder(ONE, TWO), "b")
+        film.conclude(Outcome.UNKNOWN, at=slot(0), held=True)
+        assert film.conclusions()[-1] == "hand_over/outcome_unknown"
+
+    def test_is_run_once_more_as_ordered_where_a_person_ordered_it(self):
+        film = play(a_ladder(ONE, TWO), "p")
+        film.operate(Trigger(by="ann", why="a leak", guard="checkout"), at=slot(0))
+        film.operate(Pause(by="bob", why="wait", guard="checkout"), at=slot(0))
+        film.conclude(Outcome.FAILED, at=slot(5), held=True)
+        film.restart(at=slot(5))
+        film.operate(Resume(by="bob", guard="checkout"), at=slot(6))
+        play(film, "p", first=6)
+        film.conclude(Outcome.SUCCEEDED, at=slot(6))
+        assert [action for action, _ in film.intents()] == ["flag-off", "flag-off", "rollback"]
+        assert {(each.by, each.why) for each in film.incident().intents} == {("ann", "a leak")}
+
+    def test_is_not_run_again_once_a_person_vetoed_it(self):
+        film = play(a_ladder(ONE, TWO), "p")
+        film.operate(Trigger(by="ann", why="a leak", guard="checkout"), at=slot(0))
+        film.operate(Veto(by="bob", why="no", guard="checkout"), at=slot(0))
+        film.conclude(Outcome.FAILED, at=slot(5), held=True)
+        assert film.conclusions()[-1] == "hand_over/vetoed"
+        play(film, "bbb", first=6)
+        assert len(film.intents()) == 1
 
 
 class TestAStepThatAsksFirst:

@@ -17,6 +17,7 @@ from rollback_guard.core.condition import Comparison, Condition, Operator
 from rollback_guard.core.fold import fold_all
 from rollback_guard.core.model import (
     Approval,
+    Armed,
     Blindness,
     Level,
     Mode,
@@ -43,7 +44,7 @@ from rollback_guard.core.operations import (
     Undo,
     Veto,
 )
-from rollback_guard.core.records import Evidence, Outcome, Paused, Reason
+from rollback_guard.core.records import Evidence, MaintenanceChanged, Outcome, Paused, Reason, Window
 from rollback_guard.core.state import State
 
 DOCS = Path(__file__).parents[2] / "docs" / "notifications.md"
@@ -380,6 +381,165 @@ def test_a_prometheus_that_is_gone_is_told_a_few_times_and_not_once_per_guard():
     assert len(film.all) <= 4
     assert [notice.resolves for notice in film.all][-1]
     assert film.all[-1].channels == ("team", "oncall")
+
+
+def test_people_hear_of_the_incident_of_a_guard_that_a_reload_took_away():
+    other = a_guard("other", ("h/x",), notify=Notify(critical=("oncall", "lead")))
+    film = Told(the_policy())
+    film.show(slot(1), value(0.02))
+    film.conclude(Outcome.SUCCEEDED, at=slot(1))
+    film.all.clear()
+    film.reload(a_policy([a_group(a_rule("x", group="h"), id="h")], [other]), at=slot(2))
+    handed_over, closed = film.told
+    assert (handed_over.kind, handed_over.channels) == (NoticeKind.HANDED_OVER, ("oncall", "lead"))
+    assert "people are needed after 1m: the guard is no longer in the configuration" in handed_over.title
+    assert (closed.resolves, closed.channels) == (True, ("oncall", "lead"))
+
+
+def test_people_hear_how_an_action_ended_whose_guard_a_reload_took_away():
+    other = a_guard("other", ("h/x",), notify=Notify(critical=("oncall",)))
+    film = Told(the_policy())
+    film.show(slot(1), value(0.02))
+    film.reload(a_policy([a_group(a_rule("x", group="h"), id="h")], [other]), at=slot(2))
+    assert film.told == []
+    film.conclude(Outcome.UNKNOWN, at=slot(3), detail="no answer")
+    assert film.kinds() == ["acted", "handed_over", "recovered"]
+    assert {notice.channels for notice in film.told} == {("oncall",)}
+
+
+def test_a_blind_guard_that_a_reload_takes_away_ends_its_blindness():
+    film = many(2, blind=Blindness(after=minutes(2)))
+    all_show(film, slot(0), "p")
+    for number in range(1, 5):
+        film.show(slot(number), {"g0/r": seen("u")}, group="g0")
+    blind = film.all[-1]
+    policy = film.policy
+    film.reload(a_policy([policy.groups["g1"]], [policy.guards["guard001"]]), at=slot(5))
+    (over,) = film.told
+    assert (over.thread, over.resolves, over.channels) == (blind.thread, True, blind.channels)
+
+
+def test_what_an_order_began_its_end_resolves_and_nothing_else():
+    film = Told(the_policy())
+    orders = (
+        StartRollout(by="ci", guard="checkout", version="2"),
+        Pause(by="alice", why="x", guard="checkout"),
+        FinishRollout(by="ci", guard="checkout"),
+        Resume(by="alice", guard="checkout"),
+    )
+    begun, paused, finished, resumed = (film.ask(each, at=slot(1))[0] for each in orders)
+    assert [notice.resolves for notice in (begun, paused, finished, resumed)] == [False, False, True, True]
+    assert begun.thread == finished.thread != paused.thread == resumed.thread
+
+
+def in_maintenance(film, at, *names):
+    windows = tuple(Window(name=name, until=slot(60), guards=guards) for name, guards in names)
+    return film.take((MaintenanceChanged(at=at, windows=windows),))
+
+
+def test_nobody_is_called_for_blindness_during_maintenance():
+    film = Told(the_policy(blind=Blindness(after=minutes(2))))
+    film.show(slot(0), value(0.001))
+    in_maintenance(film, slot(0), ("night", ("checkout",)))
+    for number in range(1, 6):
+        film.show(slot(number), letter("u"))
+    assert [notice for notice in film.all if notice.urgency is not Urgency.INFO] == []
+    film.show(slot(6), value(0.001))
+    assert in_maintenance(film, slot(7)) == []
+
+
+def test_blindness_that_outlasts_maintenance_is_told_at_its_end():
+    film = Told(the_policy(blind=Blindness(after=minutes(2))))
+    film.show(slot(0), value(0.001))
+    in_maintenance(film, slot(0), ("night", ()), ("other", ("payment",)))
+    for number in range(1, 6):
+        film.show(slot(number), letter("u"))
+    assert film.all == []
+    assert film.ask(StartRollout(by="ci", guard="checkout"), at=slot(6))[1:] == []
+    (blind,) = in_maintenance(film, slot(7), ("other", ("payment",)))
+    assert (blind.kind, blind.at, blind.urgency) == (NoticeKind.BLIND, slot(7), Urgency.CRITICAL)
+    assert in_maintenance(film, slot(8)) == []
+    film.show(slot(9), value(0.001))
+    assert [(notice.thread, notice.resolves) for notice in film.told] == [(blind.thread, True)]
+
+
+def test_blindness_that_was_told_before_maintenance_has_the_same_id_after_it_and_ends_within():
+    film = Told(the_policy(blind=Blindness(after=minutes(2))))
+    film.show(slot(0), value(0.001))
+    for number in range(1, 6):
+        film.show(slot(number), letter("u"))
+    (blind,) = film.all
+    in_maintenance(film, slot(6), ("night", ()))
+    (again,) = in_maintenance(film, slot(7))
+    assert again.id == blind.id
+    in_maintenance(film, slot(8), ("night", ()))
+    film.show(slot(9), value(0.001))
+    assert [(notice.thread, notice.resolves) for notice in film.told] == [(blind.thread, True)]
+
+
+def test_a_guard_that_is_not_armed_is_blind_in_silence_until_a_rollout_begins():
+    film = Told(the_policy(blind=Blindness(after=minutes(2)), armed=Armed.ROLLOUT))
+    film.show(slot(0), value(0.001))
+    for number in range(1, 6):
+        film.show(slot(number), letter("u"))
+    assert film.all == []
+    film.ask(StartRollout(by="ci", guard="checkout"), at=slot(6))
+    assert film.kinds() == ["ordered", "blind"]
+
+
+@pytest.mark.parametrize("by", [-timedelta(hours=1), timedelta(hours=1)])
+def test_a_storm_is_told_as_one_also_where_the_clock_is_set_in_its_middle(by):
+    film = many(6)
+    for number in range(3):
+        film.show(slot(1), {f"g{number}/r": seen("b")}, group=f"g{number}")
+        film.conclude(Outcome.SUCCEEDED, at=slot(1), guard=f"guard{number:03}")
+        film.show(slot(2), {f"g{number}/r": seen("p")}, group=f"g{number}")
+        film.show(slot(3), {f"g{number}/r": seen("p")}, group=f"g{number}")
+        assert film.incident(f"guard{number:03}").closed_at
+    film.set_clock(by, at=slot(1) + by)
+    film.all.clear()
+    for number in range(3, 6):
+        film.show(slot(2) + by, {f"g{number}/r": seen("b")}, group=f"g{number}")
+    assert {reason.split("/")[1] for reason in film.conclusions("guard003")[-1:]} == {"storm"}
+    assert {notice.thread for notice in film.all} == {"storm"}
+
+
+class Counted(dict):
+    """Count how often it is looked into."""
+
+    looks = 0
+
+    def get(self, *asked):
+        self.looks += 1
+        return super().get(*asked)
+
+    def values(self):
+        self.looks += len(self)
+        return super().values()
+
+    def items(self):
+        self.looks += len(self)
+        return super().items()
+
+
+@pytest.mark.parametrize("words", ["pb", "bp", "puuu", "uuuup"])
+def test_the_cost_of_telling_many_at_once_grows_with_their_number_and_not_with_its_square(words):
+    count = 200
+    rules = [a_rule(f"r{number}") for number in range(count)]
+    guards = [
+        a_guard(f"guard{number}", (f"g/r{number}",), notify=CHANNELS, blind=Blindness(after=minutes(2)))
+        for number in range(count)
+    ]
+    film = Film(a_policy([a_group(*rules)], guards, storm=Storm(guards=3, within=minutes(2))))
+    for at, word in enumerate(words):
+        before, told = film.state, film.show(slot(at), {rule.id: seen(word) for rule in rules})
+    policy = replace(film.policy, guards=Counted(film.policy.guards))
+    state = replace(film.state, incidents=Counted(film.state.incidents), guards=Counted(film.state.guards))
+    before = replace(before, guards=Counted(before.guards))
+    assert len(told) > count
+    notices(policy, state, told, before=before)
+    looks = policy.guards.looks + state.incidents.looks + state.guards.looks + before.guards.looks
+    assert looks < 40 * count
 
 
 def test_orders_of_people_are_told_with_who_and_why():

@@ -412,6 +412,37 @@ class TestATrigger:
         ask(film, slot(0), Trigger)
         assert film.of(Triggered)[0].steps == (0, 1)
 
+    def reordered(self, *steps):
+        film = healthy()
+        ask(film, slot(0), Trigger)
+        guard = replace(film.policy.guards["checkout"], playbook=steps)
+        film.reload(replace(film.policy, guards={"checkout": guard}), at=slot(0))
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        return film
+
+    @pytest.mark.parametrize(
+        "steps", [STEPS[::-1], (STEPS[0], a_step("page"), STEPS[1]), (STEPS[1],)], ids=["turned", "later", "earlier"]
+    )
+    def test_runs_the_steps_that_were_named_also_where_a_reload_moved_them(self, steps):
+        film = self.reordered(*steps)
+        assert [action for action, _ in film.intents()] == ["flag-off", "rollback"]
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        assert film.incident().queue == film.incident().queued == ()
+        assert len(film.intents()) == 2
+
+    def test_of_a_step_that_a_reload_replaced_ends_in_peoples_hands(self):
+        film = self.reordered(STEPS[0], a_step("drop-tables"))
+        assert [action for action, _ in film.intents()] == ["flag-off"]
+        assert film.conclusions()[-1] == "hand_over/playbook_exhausted"
+
+    def test_that_a_journal_tells_without_names_goes_by_their_places(self):
+        film = healthy()
+        answer = core.operate(film.policy, film.state, Trigger(by="ann", why="x", guard="checkout"), now=slot(0))
+        film.take([replace(each, actions=()) if isinstance(each, Triggered) else each for each in answer])
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        assert [action for action, _ in film.intents()] == ["flag-off", "rollback"]
+        assert film.incident().queue == ()
+
     def test_of_a_queue_that_a_reload_shortened_ends_in_peoples_hands(self):
         film = healthy()
         ask(film, slot(0), Trigger)
@@ -541,6 +572,134 @@ class TestAnUndo:
         film.conclude(Outcome.SUCCEEDED, at=slot(10))
         assert len(film.intents()) == 3
         assert refusal(self.undo(film)) is Refusal.DRY_RUN
+
+    def held(self):
+        """Return a film whose undo a pause has stopped in the middle."""
+        film = self.both()
+        self.undo(film)
+        ask(film, slot(9), Pause)
+        film.conclude(Outcome.SUCCEEDED, at=slot(10))
+        return film
+
+    def left(self, film):
+        return film.intents()[3:]
+
+    def test_that_a_pause_stopped_goes_on_when_that_is_over(self):
+        film = self.held()
+        film.restart(at=slot(11))
+        assert film.attend(at=slot(12)) == ()
+        ask(film, slot(20), Resume)
+        film.attend(at=slot(20) + SECOND)
+        assert self.left(film) == [("flag-on", slot(20) + SECOND)]
+        assert (film.incident().undos[-1].by, film.incident().undos[-1].why) == ("ann", "because")
+        film.conclude(Outcome.SUCCEEDED, at=slot(21))
+        assert film.attend(at=slot(22)) == ()
+        assert film.incident().undo_queue == ()
+
+    def test_that_a_dry_run_stopped_goes_on_after_it(self):
+        film = self.both()
+        self.undo(film)
+        enforcing = film.policy
+        film.reload(replace(enforcing, mode=Mode.DRY_RUN), at=slot(9))
+        film.conclude(Outcome.SUCCEEDED, at=slot(10))
+        assert film.attend(at=slot(11)) == ()
+        film.reload(enforcing, at=slot(12))
+        film.attend(at=slot(12))
+        assert self.left(film) == [("flag-on", slot(12))]
+
+    def test_that_a_full_disk_stopped_goes_on_when_it_can_be_written_down(self):
+        film = self.both()
+        self.undo(film)
+        intent = film.incident().open_intents[0]
+        ended = Concluded(
+            key=intent.key,
+            incident=film.incident().id,
+            guard="checkout",
+            action=intent.action,
+            at=slot(10),
+            outcome=Outcome.SUCCEEDED,
+        )
+        film.take([ended])
+        film.attend(at=slot(11))
+        assert self.left(film) == [("flag-on", slot(11))]
+
+    def test_that_goes_on_by_itself_may_be_asked_for_before(self):
+        film = self.held()
+        ask(film, slot(11), Resume)
+        assert refusal(ask(film, slot(11), Trigger)) is Refusal.IN_PROGRESS
+        self.undo(film, 11)
+        assert self.left(film) == [("flag-on", slot(11))]
+        assert film.attend(at=slot(12)) == ()
+
+    def test_that_was_stopped_does_not_go_on_once_a_person_vetoes_it(self):
+        film = self.held()
+        ask(film, slot(11), Veto)
+        ask(film, slot(12), Resume)
+        assert film.attend(at=slot(13)) == ()
+        assert refusal(ask(film, slot(14), Veto)) is Refusal.NOTHING_TO_DO
+
+    def test_that_is_under_way_is_the_last_one_once_a_person_vetoes_it(self):
+        film = self.both()
+        self.undo(film)
+        ask(film, slot(9), Veto)
+        film.conclude(Outcome.SUCCEEDED, at=slot(10))
+        assert film.attend(at=slot(11)) == ()
+        assert self.left(film) == []
+
+    def test_is_over_with_what_there_was_to_be_taken_back_when_it_was_asked_for(self):
+        """A way back that people declare next week is no order to go it."""
+        film = self.both()
+        film.policy = replace(film.policy, undos={"rollback": "roll-forward"})
+        self.undo(film)
+        film.conclude(Outcome.SUCCEEDED, at=slot(10))
+        film.reload(replace(film.policy, undos=UNDOS), at=slot(11))
+        assert film.attend(at=slot(11)) == ()
+
+    def test_has_nothing_left_where_a_reload_took_the_way_back_away(self):
+        film = self.held()
+        film.reload(replace(film.policy, undos={"rollback": "roll-forward"}), at=slot(11))
+        ask(film, slot(12), Resume)
+        assert film.attend(at=slot(12)) == ()
+        assert not isinstance(ask(film, slot(12), Trigger), Refused)
+
+    def test_that_people_held_back_until_its_time_was_up_is_tried_once_more(self):
+        film = self.both()
+        self.undo(film)
+        ask(film, slot(9), Pause)
+        film.conclude(Outcome.FAILED, at=slot(10), held=True)
+        ask(film, slot(11), Resume)
+        film.attend(at=slot(11))
+        film.conclude(Outcome.SUCCEEDED, at=slot(12))
+        assert [action for action, _ in film.intents()[2:]] == ["roll-forward", "roll-forward", "flag-on"]
+        assert len({each.key for each in film.of(Intended)}) == 5
+
+    def closed(self, **changes):
+        film = verifying(**changes)
+        play(film, "ppp", first=1)
+        self.undo(film, 5)
+        return film
+
+    @pytest.mark.promise(4)
+    def test_is_alone_while_it_is_under_way(self):
+        film = play(self.closed(), "bb", first=6)
+        assert film.conclusions()[-1] == "hold/in_progress"
+        assert film.intents()[-1] == ("flag-on", slot(5))
+        film.conclude(Outcome.SUCCEEDED, at=slot(8))
+        play(film, "b", first=8)
+        assert film.intents()[-1] == ("flag-off", slot(8))
+
+    @pytest.mark.promise(4)
+    def test_that_a_pause_stopped_comes_before_what_breaches_meanwhile(self):
+        film = self.both()
+        self.undo(film)
+        play(film, "p", first=10)
+        ask(film, slot(10), Pause)
+        film.conclude(Outcome.SUCCEEDED, at=slot(10))
+        ask(film, slot(11), Resume)
+        play(film, "b", first=11)
+        assert film.conclusions()[-1] == "hold/in_progress"
+        film.attend(at=slot(11) + SECOND)
+        assert self.left(film) == [("flag-on", slot(11) + SECOND)]
 
     def test_survives_a_restart(self):
         film = self.both()

@@ -85,6 +85,30 @@ def test_a_pause_says_who_why_until_when_and_how_to_end_it(whom, everything, com
     assert view(film, slot(3)).paused is None
 
 
+def test_a_guards_own_pause_is_shown_beside_that_of_all_and_outlasts_it():
+    film = a_film()
+    film.operate(Pause(by="alice", why="its database", guard="checkout"), at=slot(1))
+    film.operate(Pause(by="bob", why="party", lasting=minutes(30)), at=slot(2))
+    guard = view(film, slot(3))
+    assert (guard.paused.by, guard.paused.everything) == ("bob", True)
+    assert (guard.paused_by_name.by, guard.paused_by_name.everything) == ("alice", False)
+    (remark,) = guard.remarks
+    assert remark.text == (
+        "alice paused it until further notice, also once all guards are resumed, and nothing is done meanwhile: "
+        "its database"
+    )
+    assert [each.text for each in remark.commands] == ["rollback-guard resume checkout"]
+    film.operate(Resume(by="bob"), at=slot(4))
+    guard = view(film, slot(4))
+    assert guard.paused == guard.paused_by_name
+    assert guard.paused.by == "alice"
+    assert "all guards" not in guard.remarks[0].text
+    film.operate(Pause(by="bob", why="party"), at=slot(5))
+    film.operate(Resume(by="alice", guard="checkout"), at=slot(6))
+    guard = view(film, slot(6))
+    assert (guard.paused.by, guard.paused_by_name, guard.remarks) == ("bob", None, ())
+
+
 def test_a_guard_that_waits_for_a_veto_shows_the_countdown_and_the_commands():
     film = a_film(veto=minutes(5))
     film.show(slot(0), BREACH)

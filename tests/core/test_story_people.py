@@ -231,6 +231,66 @@ def test_an_undo_says_who_why_what_and_how_it_ended(outcome, words):
     assert texts(*RECOVERED, undo, done)[-1] == words
 
 
+def both_undone():
+    """Return the records of two steps, and of an undo of both."""
+    known = {
+        "action": "roll-forward",
+        "undoes": f"{ID}-2",
+        "further": (f"{ID}-1",),
+        "by": "alice",
+        "why": "false alarm",
+    }
+    undo = replace(intended(1, after(minutes=40)), key=f"{ID}-2-undo", **known)
+    steps = [each for step in (0, 1) for each in (intended(step, LATER), concluded(step, LATER, Outcome.SUCCEEDED))]
+    done = replace(concluded(1, after(minutes=41), Outcome.SUCCEEDED), key=undo.key, action=undo.action)
+    return (OPENED, *steps, ended(LATER, Decision.HAND_OVER, Reason.VETOED), undo, done)
+
+
+def test_an_undo_that_was_stopped_in_the_middle_is_not_forgotten_without_a_word():
+    records = both_undone()
+    held = "roll-forward succeeded at the first attempt in 1m; step 2 is taken back, what comes next is held back."
+    assert held in texts(*records)
+    line = line_of("Still to be taken back", *records)
+    assert line.text.startswith(
+        "Still to be taken back: step 1, disable-new-checkout; that goes on once neither a pause"
+    )
+    assert line.notes == ("`rollback-guard veto checkout --reason …` keeps it from that.",)
+
+
+@pytest.mark.parametrize("ends", ["goes on", "vetoed"])
+def test_an_undo_that_goes_on_or_was_cancelled_leaves_nothing_to_be_said(ends):
+    undo = replace(intended(0, after(minutes=41)), key="u", undoes=f"{ID}-1", by="alice")
+    after_it = undo if ends == "goes on" else Vetoed(**OF, at=after(minutes=42), by="bob", why="no")
+    told = texts(*both_undone(), after_it)
+    assert not [text for text in told if "Still to be" in text]
+    assert any("held back" in text for text in told) is (ends == "vetoed")
+
+
+def test_a_step_that_was_held_back_until_its_time_was_up_has_not_failed_for_good():
+    held = replace(concluded(0, LATER, Outcome.FAILED, attempts=2), held=True)
+    assert texts(OPENED, intended(0, BEGUN), held)[-2] == (
+        "disable-new-checkout was held back until its time was up, after 2 attempts in 1m; "
+        "after that it may be tried anew."
+    )
+
+
+def test_an_incident_that_waits_for_the_end_of_an_undo_says_so():
+    told = texts(OPENED, decided(Decision.HOLD, Reason.IN_PROGRESS, LATER))
+    assert told[-1] == (
+        "Not over yet: the guard still does not act, because what it began before is not over yet, "
+        "and it does one thing at a time."
+    )
+
+
+def test_a_trigger_names_the_steps_as_they_were_called_then():
+    triggered = Triggered(**OF, at=BEGUN, steps=(0, 1), by="alice", why="x", actions=("rollback", "page"))
+    moved = replace(intended(1, LATER), action="rollback", by="alice", why="x")
+    told = texts(OPENED, triggered, moved)
+    assert "alice triggered step 1, rollback and step 2, page." in told
+    assert "Began step 2, rollback, as alice asked." in told
+    assert not [text for text in told if "Skipped" in text]
+
+
 def test_an_undo_changes_nothing_of_what_was_told_of_the_steps():
     undo = replace(intended(0, after(minutes=40)), key="u", undoes=f"{ID}-1", stable_for=timedelta(0))
     assert set(texts(*RECOVERED)) <= set(texts(*RECOVERED, undo))

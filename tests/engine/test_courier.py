@@ -45,20 +45,29 @@ class MemoryOutbox:
             self.known.add(notice.id)
             for channel in notice.channels:
                 number = len(self.rows) + len(self.sent_at) + len(self.given_up) + 1
-                self.rows[number] = [Letter(number=number, channel=channel, notice=notice), notice.at]
+                letter = Letter(number=number, channel=channel, notice=notice, put_at=notice.at)
+                self.rows[number] = [letter, notice.at]
 
     def _may(self, what):
         if self.is_broken or what in self.refuses:
             raise JournalError("disk full")
 
-    async def due(self, now, *, most):
+    async def due(self, now, *, most, without=()):
         self.reads += 1
         self._may("due")
         heads = {}
         for number in sorted(self.rows):
             letter, at = self.rows[number]
+            if letter.channel in without:
+                continue
             heads.setdefault((letter.channel, letter.notice.thread), (letter, at))
         return [letter for letter, at in heads.values() if at <= now][:most]
+
+    async def left(self, channel, *, after, most, thread=None):
+        self._may("left")
+        letters = [self.rows[number][0] for number in sorted(self.rows) if number > after]
+        mine = [each for each in letters if each.channel == channel and thread in {None, each.notice.thread}]
+        return mine[:most]
 
     async def sent(self, letter, at):
         self._may("sent")
@@ -87,6 +96,12 @@ class MemoryOutbox:
             oldest = min(known.oldest or letter.notice.at, letter.notice.at)
             found[letter.channel] = Backlog(letters=known.letters + 1, oldest=oldest)
         return found
+
+    async def shift(self, by):
+        self.rows = {
+            number: [replace(letter, put_at=letter.put_at + by), at + by] for number, (letter, at) in self.rows.items()
+        }
+        self.sent_at = {number: (channel, at + by) for number, (channel, at) in self.sent_at.items()}
 
 
 class ScriptedChannel:
@@ -557,13 +572,211 @@ async def test_a_new_fire_is_told_while_others_are_held_back():
         assert town.channels["slack"].ids[-1] == "fire"
 
 
-async def test_what_resolves_an_incident_is_never_swallowed():
+def handed_over(id_, **changes):
+    return critical(id_, kind=NoticeKind.HANDED_OVER, **changes)
+
+
+@pytest.mark.parametrize("thread", ["", "inc"])
+async def test_what_resolves_an_incident_is_never_swallowed(thread):
     async with Town() as town:
         town.configure(max_per_hour=2)
-        await town.put(*(a_notice(f"n{number}") for number in range(20)), a_notice("over", resolves=True))
+        await town.put(*(a_notice(f"n{number}", thread=thread) for number in range(20)))
+        await town.put(a_notice("over", thread=thread, resolves=True))
         for _ in range(8):
             await town.passes(20 * MINUTE)
         assert "over" in town.channels["slack"].ids
+        assert not town.outbox.rows
+
+
+async def test_people_are_called_at_once_also_behind_what_is_held_back_in_the_same_incident():
+    async with Town() as town:
+        town.configure(max_per_hour=4)
+        await town.put(*(a_notice(f"n{number}") for number in range(6)))
+        await town.put(
+            critical("opened", thread="inc"),
+            a_notice("running", thread="inc", kind=NoticeKind.ACTING),
+            handed_over("people", thread="inc"),
+        )
+        slack = town.channels["slack"]
+        assert slack.ids[4:] == ["opened", "people"]
+        assert "Held back before this:" in slack.got[-1].body
+        assert "title of running" in slack.got[-1].body
+        await town.put(a_notice("late", thread="inc"), a_notice("over", thread="inc", resolves=True))
+        assert slack.ids[6:] == ["over"]
+        await town.passes(2 * HOUR)
+        assert slack.ids[7:] == ["held_back/slack/5"]
+        assert not town.outbox.rows
+        assert sorted(town.outbox.given_up.values()) == [
+            "held back, and told in held_back/slack/5",
+            "held back, and told in over",
+            "held back, and told in people",
+        ]
+
+
+async def test_pressing_letters_of_one_incident_keep_their_order():
+    async with Town() as town:
+        town.configure(max_per_hour=1)
+        await town.put(a_notice("n"), a_notice("begun", thread="inc"))
+        await town.put(*(critical(f"level{number}", thread="inc") for number in range(3)))
+        assert town.channels["slack"].ids == ["n", "level0", "level1", "level2"]
+
+
+async def test_what_presses_behind_others_and_fails_is_tried_again_within_a_minute_and_in_its_place():
+    async with Town() as town:
+        town.configure(max_per_hour=1)
+        await town.put(a_notice("n"), a_notice("begun", thread="inc"))
+        slack = town.channels["slack"]
+        slack.script = [TransientError("down")] * 3
+        await town.put(handed_over("people", thread="inc"))
+        assert slack.ids == ["n"]
+        assert [letter.notice.id for letter, _ in town.outbox.rows.values()] == ["begun", "people"]
+        await town.passes(MINUTE)
+        assert slack.ids == ["n", "people"]
+
+
+async def test_a_letter_that_no_receiver_takes_does_not_keep_other_fires_from_the_reserve():
+    class Picky(ScriptedChannel):
+        async def send(self, notice):
+            if notice.id == "bad":
+                raise TransientError("400 it says")
+            await super().send(notice)
+
+    async with Town(slack=Picky()) as town:
+        town.configure(max_per_hour=1)
+        await town.put(a_notice("n"), a_notice("x", thread="one"), handed_over("bad", thread="one"))
+        await town.put(a_notice("y", thread="two"), handed_over("good", thread="two"))
+        await town.passes(MINUTE)
+        assert town.channels["slack"].ids == ["n", "good"]
+
+
+async def test_every_fire_beyond_the_reserve_is_named_and_what_resolves_it_comes_by_itself():
+    long = "x" * 150
+    async with Town() as town:
+        town.configure(max_per_hour=8)
+        fires = [
+            replace(critical(f"fire{number}", thread=f"t{number}"), title=f"{number}! {long}") for number in range(60)
+        ]
+        await town.put(*fires, a_notice("over", thread="t50", resolves=True))
+        for _ in range(30):
+            await town.passes(10 * MINUTE)
+        slack = town.channels["slack"]
+        told = "\n".join(f"{notice.title}\n{notice.body}" for notice in slack.got)
+        assert all(f"{notice.title}" in told for notice in fires)
+        assert slack.ids[-1] == "over"
+        assert max(len(notice.body) for notice in slack.got) < 3500
+        assert not town.outbox.rows
+
+
+async def test_a_full_hour_of_one_channel_hides_no_letter_of_another():
+    async with Town(slack=ScriptedChannel(), pager=ScriptedChannel()) as town:
+        town.configure(max_per_hour=1)
+        await town.put(*(a_notice(f"n{number}") for number in range(600)))
+        await town.put(handed_over("fire", channels=("pager",)))
+        assert town.channels["pager"].ids == ["fire"]
+
+
+async def test_the_end_of_an_order_does_not_use_up_the_reserve():
+    async with Town() as town:
+        town.configure(max_per_hour=1)
+        await town.put(*(a_notice(f"n{number}", kind=NoticeKind.ORDERED, resolves=True) for number in range(20)))
+        await town.put(handed_over("fire"))
+        assert town.channels["slack"].ids == ["n0", "fire"]
+
+
+async def test_what_nobody_foresaw_in_the_outbox_ends_no_notice_for_good():
+    async with Town() as town:
+        due, odd = town.outbox.due, [ZeroDivisionError("an odd row")] * 3
+
+        async def raising(now, **asked):
+            if odd:
+                raise odd.pop()
+            return await due(now, **asked)
+
+        town.outbox.due = raising
+        await town.put(critical("a"))
+        town.courier.urgent(critical("trouble"))
+        await town.passes(SECOND)
+        assert town.channels["slack"].ids == ["trouble"]
+        await town.passes(MINUTE)
+        assert not town.task.done()
+        assert town.channels["slack"].ids == ["trouble", "a"]
+
+
+async def test_what_nobody_foresaw_in_the_courier_itself_ends_no_notice_for_good(monkeypatch):
+    async with Town() as town:
+        breaks = [ZeroDivisionError("a defect")] * 3
+        dispatch = town.courier._dispatch
+
+        def raising(letters):
+            if breaks:
+                raise breaks.pop()
+            dispatch(letters)
+
+        monkeypatch.setattr(town.courier, "_dispatch", raising)
+        await town.put(critical("a"))
+        await town.passes(MINUTE)
+        assert town.channels["slack"].ids == ["a"]
+
+
+async def test_a_defect_in_a_desk_is_tried_again_after_a_rest_and_not_in_a_loop():
+    async with Town() as town:
+        tries = []
+
+        async def raising(channel, since):
+            tries.append(since)
+            raise ZeroDivisionError("a defect")
+
+        kept, town.outbox.sent_since = town.outbox.sent_since, raising
+        await town.put(critical("a"))
+        await town.passes(MINUTE)
+        assert 2 <= len(tries) <= 13
+        town.outbox.sent_since = kept
+        await town.passes(MINUTE)
+        assert town.channels["slack"].ids == ["a"]
+
+
+async def test_a_reload_that_takes_a_channel_away_while_the_outbox_is_read_stops_nobody():
+    async with Town(slack=ScriptedChannel(), pager=ScriptedChannel(always=TransientError("down"))) as town:
+        due = town.outbox.due
+
+        async def reloading(now, **asked):
+            letters = await due(now, **asked)
+            town.courier.use({"slack": town.channels["slack"]}, town.specs)
+            return letters
+
+        town.outbox.due = reloading
+        await town.put(*(a_notice(f"n{number}", channels=("pager",)) for number in range(300)), critical("a"))
+        await town.passes(10 * SECOND)
+        assert not town.task.done()
+        assert town.channels["slack"].ids == ["a"]
+
+
+async def test_a_clock_that_is_set_back_silences_nobody():
+    slack = ScriptedChannel(TransientError("503"))
+    async with Town(slack=slack) as town:
+        town.configure(max_per_hour=2)
+        await town.put(critical("opened", thread="inc"))
+        town.clock.step(-HOUR)
+        await town.outbox.shift(-HOUR)
+        await town.put(handed_over("people", thread="inc", at=town.clock.now()))
+        await town.passes(MINUTE)
+        assert slack.ids == ["opened", "people"]
+        town.clock.step(-HOUR)
+        await town.outbox.shift(-HOUR)
+        await town.put(a_notice("more", at=town.clock.now()))
+        await town.passes(61 * MINUTE)
+        assert slack.ids == ["opened", "people", "more"]
+
+
+async def test_a_clock_that_is_set_ahead_gives_nothing_up():
+    slack = ScriptedChannel(*[TransientError("503")] * 3)
+    async with Town(slack=slack) as town:
+        await town.put(a_notice("a"))
+        town.courier.urgent(a_notice("trouble"))
+        town.clock.step(48 * HOUR)
+        await town.outbox.shift(48 * HOUR)
+        await town.passes(5 * MINUTE)
+        assert sorted(slack.ids) == ["a", "trouble"]
 
 
 async def test_even_fires_are_bounded_and_the_rest_of_them_told_as_one():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from incidents import ID
-from rollback_guard.adapters.web import TokenFile, create_app
+from rollback_guard.adapters.web import TokenFile, access, create_app
 from rollback_guard.adapters.web.entries import parse
 from rollback_guard.adapters.web.limiter import ADDRESSES_REMEMBERED, OF_ALL, OF_ONE, Failures
 from rollback_guard.adapters.web.routes import Endpoint
@@ -471,33 +473,86 @@ async def test_a_signature_counts_for_nothing_where_nobody_may_sign(tmp_path):
     assert not changed(view)
 
 
+async def answered_unread(app, path, **headers):
+    """Ask, and return the answer's start; that the body is read is a failure."""
+    sent = []
+
+    async def receive_never():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), *((name.encode(), text.encode()) for name, text in headers.items())],
+        "client": ("192.0.2.7", 1),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+    }
+    await app(scope, receive_never, send)
+    return sent[0]
+
+
 async def test_who_may_not_do_something_is_told_before_their_body_is_read(tmp_path):
+    app = create_app(daemon().view(), tokens=token_file(tmp_path))
+    assert (await answered_unread(app, "/api/v1/pause"))["status"] == 401
+
+
+@pytest.mark.parametrize("header", ["nonsense", sign(b"body", SECRET, NOW - timedelta(hours=1))])
+async def test_a_signature_of_another_form_or_time_is_refused_before_the_body_is_read(header, tmp_path):
+    app = create_app(daemon().view(), tokens=token_file(tmp_path, SIGNED))
+    assert (await answered_unread(app, "/api/v1/alerts", **{HEADER.lower(): header}))["status"] == 401
+
+
+async def test_who_sent_too_many_wrong_signatures_waits_before_a_body_is_read(tmp_path):
+    clock, view = Hand(), daemon()
+    app = create_app(view.view(), tokens=token_file(tmp_path, SIGNED, clock))
+    transport = httpx.ASGITransport(app, client=("192.0.2.7", 50000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+        async def send(body: bytes, secret: bytes) -> int:
+            headers = {HEADER: sign(body, secret, clock.now())}
+            return (await client.post("/api/v1/alerts", content=body, headers=headers)).status_code
+
+        for _ in range(OF_ONE.burst):
+            assert await send(ALERTS, b"another-secret-0123456789") == 401
+        start = await answered_unread(app, "/api/v1/alerts", **{HEADER.lower(): sign(ALERTS, SECRET, NOW)})
+        assert (start["status"], dict(start["headers"])[b"retry-after"]) == (429, b"6")
+        assert view.refusals[-1] == "rate_limited"
+        clock.past = OF_ONE.every
+        assert await send(ALERTS, SECRET) == 200
+        assert await send(ALERTS + b" ", SECRET) == 200, "what is right uses nothing up"
+
+
+async def test_a_large_body_is_checked_beside_the_event_loop_and_counts_once(tmp_path, monkeypatch):
+    threads = []
+    proof = access._proof
+    monkeypatch.setattr(access, "_proof", lambda *what: threads.append(threading.current_thread()) or proof(*what))
     view = daemon()
+    large = ALERTS + b" " * 500_000
+    async with client_within(view, peer="192.0.2.7", tokens=token_file(tmp_path, SIGNED)) as client:
+        headers = {HEADER: sign(large, SECRET, NOW)}
+        asking = [client.post("/api/v1/alerts", content=large, headers=headers) for _ in range(4)]
+        answers = sorted([(await each).status_code for each in asyncio.as_completed(asking)])
+        small = await client.post("/api/v1/alerts", content=ALERTS, headers={HEADER: sign(ALERTS, SECRET, NOW)})
+    assert answers == [200, 401, 401, 401]
+    assert small.status_code == 200
+    assert [each is threading.main_thread() for each in threads] == [False] * 4 + [True]
 
-    async with client_within(view, tokens=token_file(tmp_path)) as client:
-        transport = client._transport
-        read = []
 
-        async def receive_never():
-            read.append(1)
-            raise AssertionError("the body was read")
-
-        sent = []
-
-        async def send(message):
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/api/v1/pause",
-            "raw_path": b"/api/v1/pause",
-            "query_string": b"",
-            "headers": [(b"host", b"localhost")],
-            "client": ("192.0.2.7", 1),
-            "server": ("127.0.0.1", 80),
-            "scheme": "http",
-        }
-        await transport.app(scope, receive_never, send)
-    assert sent[0]["status"] == 401
-    assert not read
+def test_looking_whether_an_address_may_fail_uses_nothing_up():
+    clock = Hand()
+    failures = Failures(clock)
+    assert failures.wait("192.0.2.7") is None
+    for _ in range(OF_ONE.burst):
+        assert failures.wait("192.0.2.7") is None
+        assert failures.count("192.0.2.7") is None
+    assert [failures.wait("192.0.2.7"), failures.wait("192.0.2.7")] == [6, 6]
+    assert failures.wait("192.0.2.8") is None
+    clock.past = OF_ONE.every
+    assert failures.wait("192.0.2.7") is None

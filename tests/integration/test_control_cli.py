@@ -191,7 +191,7 @@ def test_a_trigger_shows_its_plan_and_runs_only_what_was_named(guarding):
 def test_a_trigger_of_all_steps_takes_them_in_their_order(guarding):
     daemon = Guarding()
     order = guarding(daemon)
-    planned = order("trigger", "checkout", "--all", "-r", "x", "--plan", "-o", "json")
+    planned = order("trigger", "checkout", "--all", "--plan", "-o", "json")
     assert json.loads(planned.stdout) == {"guard": "checkout", "steps": ["flag-off", "rollback"], "refused_because": []}
     assert order("trigger", "checkout", "--all", "-r", "x", "-y").exit_code == 0
     assert daemon.of(Triggered)[0].steps == (0, 1)
@@ -244,6 +244,11 @@ def test_what_was_done_is_taken_back_after_a_false_alarm(guarding):
     daemon.show("ppp")
     order = guarding(daemon)
     planned = order("undo", daemon.incident, "-r", "the probe lied", "--plan")
+    assert planned.stdout.endswith("\nReason: the probe lied\n")
+    assert order("undo", daemon.incident, "--plan").stdout + "Reason: the probe lied\n" == planned.stdout
+    silent = order("undo", daemon.incident, "--yes")
+    assert silent.exit_code == 2
+    assert "Missing option '--reason' / '-r'. say why, or only --plan" in silent.stderr
     assert planned.exit_code == 0
     assert "  1. flag-off of 2024-05-01 12:00:00 UTC (its goal was: flag is off)\n" in planned.stdout
     assert [each.undoes for each in daemon.of(Intended)] == [""]

@@ -51,6 +51,9 @@ class Watched(World):
         running = Running(version="test", started_at=START, reload=reload)
         return build(self.film.policy, self.film.state, running, now=self.now)
 
+    def find(self, incident):
+        return self.film.state.incidents.get(incident)
+
     def hear(self, since=0):
         self.metrics.observe(self.film.records[since:])
 

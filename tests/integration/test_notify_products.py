@@ -104,6 +104,36 @@ async def test_pagerduty_keeps_one_incident_per_thread_and_resolves_it(authority
         assert not pager.open
 
 
+ORDERED = Notice(
+    id="pause/checkout/paused",
+    thread="pause/checkout",
+    at=OPENED.at,
+    kind=NoticeKind.ORDERED,
+    urgency=Urgency.INFO,
+    channels=("oncall",),
+    title="checkout: paused by alice",
+    body="Nothing is done by it until then.",
+)
+
+
+async def test_pagerduty_is_not_called_for_what_calls_nobody(authority, channel, monkeypatch):
+    pager, slack = PagerDuty(), Slack()
+    async with internet(authority, pager=pager, slack=slack) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        await channel(PagerDuty.URL).send(ORDERED)
+        await channel(f"{PagerDuty.URL}, {Slack.URL}").send(ORDERED)
+    assert not pager.requests
+    assert len(slack.texts) == 1
+
+
+async def test_pagerduty_gets_everything_where_its_url_says_so(authority, channel, monkeypatch):
+    pager = PagerDuty()
+    async with internet(authority, pager=pager) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        await channel(f"{PagerDuty.URL}?action=trigger").send(ORDERED)
+    assert list(pager.open) == [ORDERED.thread]
+
+
 async def test_pagerduty_gets_a_long_text_cut_and_not_refused(authority, channel, monkeypatch):
     pager = PagerDuty()
     async with internet(authority, pager=pager) as proxy:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollback_guard.wire import signature
 from rollback_guard.wire.signature import TOLERANCE, ReplayCache, SignatureError, sign, verify
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -67,6 +68,21 @@ def test_every_key_that_is_active_counts_and_no_other(body):
     assert not is_accepted(sign(body, KEY, NOW), body, [NEXT])
     assert not is_accepted(sign(body, OTHER, NOW), body, [NEXT, KEY])
     assert not is_accepted(sign(body, KEY, NOW), body, [])
+
+
+def test_a_body_is_read_once_for_each_key_however_many_codes_there_are(monkeypatch):
+    made = []
+    code = signature._code
+    monkeypatch.setattr(signature, "_code", lambda *what: made.append(what) or code(*what))
+    header = f"t={int(NOW.timestamp())}" + f",v1={'0' * 64}" * 4
+    assert not is_accepted(header, b"body", [KEY, NEXT, OTHER])
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("header", ["nonsense", sign(b"body", KEY, NOW - timedelta(hours=1))])
+def test_a_body_is_not_read_for_a_header_of_another_form_or_time(header, monkeypatch):
+    monkeypatch.setattr(signature, "_code", lambda *what: pytest.fail("the body was read"))
+    assert not is_accepted(header, b"body")
 
 
 def test_an_empty_key_never_counts():

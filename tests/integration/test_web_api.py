@@ -13,15 +13,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 import snapshots
-from incidents import ID
+from incidents import ID, RECOVERED
 from rollback_guard.adapters.web import create_app
 from rollback_guard.adapters.web.codec import members, plain, schema, to_json
 from rollback_guard.adapters.web.page import STYLE
 from rollback_guard.adapters.web.views import Condition, condition
 from rollback_guard.core.model import Phase, Severity, Verdict
-from rollback_guard.core.records import Paused, Record
+from rollback_guard.core.records import Decision, IncidentEnded, Paused, Reason, Record, RolloutStarted
 from rollback_guard.core.snapshot import Matter, Snapshot
 from served import Daemon, client_within, serving
 
@@ -64,8 +65,9 @@ def conforms(value, shape, known) -> None:
                 conforms(each, inner, known)
         case "array":
             assert isinstance(value, list)
-            for each in value:
-                conforms(each, shape["items"], known)
+            parts = shape.get("prefixItems") or [shape["items"]] * len(value)
+            for each, part in zip(value, parts, strict=True):
+                conforms(each, part, known)
         case "string":
             assert isinstance(value, str)
         case "integer":
@@ -260,6 +262,38 @@ async def test_an_incident_comes_with_its_story_and_its_records():
         "concluded",
         "watched",
     ]
+
+
+async def test_an_answer_with_excused_series_is_as_the_document_says():
+    series = (("code", "500"), ("pod", "a"))
+    excused = (("checkout/CheckoutErrorRate", series), ("checkout/Other", ()))
+    at = snapshots.NOW
+    told = (
+        *RECOVERED,
+        IncidentEnded(
+            incident=ID,
+            guard="checkout",
+            at=at,
+            decision=Decision.RECOVERED,
+            reason=Reason.VERIFIED,
+            excused=excused,
+        ),
+        RolloutStarted(rollout="r", guard="checkout", at=at, until=at, by="ci", excused=excused),
+    )
+    daemon = Daemon()
+
+    async def records(incident):
+        return told
+
+    daemon.records = records
+    body = (await get(f"/api/v1/incidents/{ID}", daemon)).json()
+    assert [each["excused"] for each in body["records"][-2:]] == [
+        [["checkout/CheckoutErrorRate", {"code": "500", "pod": "a"}], ["checkout/Other", {}]]
+    ] * 2
+    shape = {"$ref": "#/components/schemas/IncidentView", "components": DOCUMENT["components"]}
+    Draft202012Validator(shape).validate(body)
+    body["records"][-1]["excused"][0].append("more")
+    assert not Draft202012Validator(shape).is_valid(body)
 
 
 async def test_an_unknown_incident_is_told_with_those_that_are_near():

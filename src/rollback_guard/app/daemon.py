@@ -25,11 +25,13 @@ from rollback_guard.adapters.web import Certificate, Server, TokenFile, View, cr
 from rollback_guard.app.chores import Chores, Tasks
 from rollback_guard.app.parts import Closeable, Maker, close
 from rollback_guard.app.picture import Gallery
+from rollback_guard.app.takers import Takers
 from rollback_guard.core.model import Policy
 from rollback_guard.core.notices import trouble
 from rollback_guard.core.operations import Operation, Refused
 from rollback_guard.core.records import Intended, Record
 from rollback_guard.core.snapshot import ReloadView
+from rollback_guard.core.state import Incident
 from rollback_guard.engine.context import context_of
 from rollback_guard.engine.courier import Courier
 from rollback_guard.engine.loop import Loop
@@ -63,7 +65,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._gallery = Gallery(self._clock, setup.state)
-        self._metrics = Metrics(self._gallery.snapshot, self._clock)
+        self._metrics = Metrics(self._gallery.snapshot, self._clock, incident=self._incident)
         self._systemd = Systemd(os.environ, self._clock)
         self._journal = SqliteJournal(setup.state, telemetry=self._metrics)
         self._maker = Maker(
@@ -88,6 +90,7 @@ class Daemon:
             trouble=self._journal_trouble,
             clock_set=self._clock_set,
         )
+        self._takers = Takers(self._loop.policy)
         self._runner = Runner(
             clock=self._clock,
             telemetry=self._metrics,
@@ -177,6 +180,9 @@ class Daemon:
     def _context(self, intent: Intended) -> Mapping[str, Any]:
         return context_of(intent, self._loop.policy, self._loop.state)
 
+    def _incident(self, incident: str) -> Incident | None:
+        return self._loop.state.incidents.get(incident)
+
     def _observe(self, records: Sequence[Record]) -> None:
         self._metrics.observe(records)
         self._courier.wake()
@@ -186,12 +192,9 @@ class Daemon:
 
     def _accepts(self, labels: Mapping[str, str]) -> Sequence[str]:
         """Return the guards that take an alert with these labels as a signal."""
-        return [
-            guard.name
-            for guard in self._loop.policy.guards.values()
-            if labels.get("alertname") in guard.signals
-            and all(labels.get(name) == value for name, value in guard.select)
-        ]
+        if self._takers.policy is not self._loop.policy:
+            self._takers = Takers(self._loop.policy)
+        return self._takers.of(labels)
 
     def _journal_trouble(self, since: datetime, why: str) -> None:
         """Tell people past the journal, which cannot hold the letter."""

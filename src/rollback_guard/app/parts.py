@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from rollback_guard.adapters.actions import registry
 from rollback_guard.adapters.notify import build as build_channel
 from rollback_guard.adapters.probe import ProbeSource
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.adapters.signals import SignalSource
+from rollback_guard.core.host import is_own, place_of
 from rollback_guard.core.model import PROBE, SIGNAL
 from rollback_guard.ports import Action, Channel, Clock, Source, Telemetry
 from rollback_guard.setup import Setup
@@ -67,13 +67,12 @@ class Maker:
 
 
 def anchors_of(setup: Setup) -> tuple[tuple[str, int], ...]:
-    """Return what shows that the guard's own network is there: what people named, or else the data sources."""
-    return setup.anchors or tuple(_address_of(endpoint.url) for endpoint in setup.endpoints.values())
+    """Return what shows that the guard's own network is there: what people named, or else the data sources.
 
-
-def _address_of(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    One on this machine is none: the loopback answers, or refuses, also where there is no network at all.
+    """
+    places = (place_of(endpoint.url) for endpoint in setup.endpoints.values())
+    return setup.anchors or tuple(dict.fromkeys(place for place in places if not is_own(place[0])))
 
 
 async def close(parts: Iterable[Closeable]) -> None:

@@ -14,6 +14,7 @@ from rollback_guard.core.records import (
     Evaluated,
     IncidentCleared,
     IncidentEnded,
+    IncidentJoined,
     IncidentOpened,
     Record,
 )
@@ -28,9 +29,11 @@ LIVES = timedelta(seconds=1)
 LEAD = timedelta(seconds=1)
 """How much before its first breach and after its end an incident's story reaches."""
 
+LATELY = timedelta(days=1)
+"""How far back a guard's story reaches."""
 
-FEW = 2000
-"""So few records an hour that those of a day can be read at once."""
+TOLD = ("incident_opened", "incident_ended", "incident_cleared", "vetoed", "triggered")
+"""Kinds of an incident's records of which its guard's story tells."""
 
 INCIDENTS_TOLD = 20
 """Incidents that a guard's story names."""
@@ -101,19 +104,18 @@ class Gallery:
             return own
         opened = next((each.breached_at for each in own if isinstance(each, IncidentOpened)), self._started_at)
         ended = next((_time_of(each) for each in own if _closes(each)), self._clock.now())
-        around = await self.journal.around(opened - LEAD, ended + LEAD)
+        rules = {rule for each in own if isinstance(each, IncidentOpened | IncidentJoined) for rule in each.rules}
+        around = await self.journal.around(opened - LEAD, ended + LEAD, rules=rules)
         return sorted([*own, *(each for each in around if not isinstance(each, Decided))], key=_time_of)
 
     async def guard_records(self, guard: str) -> Sequence[Record]:
-        """Return what happened lately that concerns a guard: of a day, of a busy instance only the last hour."""
+        """Return what happened of late that concerns a guard; of a busy instance only the newest of a day."""
         now = self._clock.now()
-        lately = await self.journal.around(now - timedelta(hours=1), now)
-        if len(lately) < FEW:
-            lately = await self.journal.around(now - timedelta(days=1), now)
+        rules = {rule.id for rule in self.loop.policy.rules_of.get(guard, ())}
+        lately = await self.journal.around(now - LATELY, now, rules=rules, newest=True)
         incidents = [each.id for each in self.loop.state.incidents.values() if each.guard == guard][-INCIDENTS_TOLD:]
-        begun = [record for each in incidents for record in await self.journal.read(incident=each)]
-        since = now - timedelta(days=1)
-        return sorted([*lately, *(each for each in begun if _time_of(each) >= since)], key=_time_of)
+        begun = [record for each in incidents for record in await self.journal.read(incident=each, kinds=TOLD)]
+        return sorted([*lately, *(each for each in begun if _time_of(each) >= now - LATELY)], key=_time_of)
 
 
 def _closes(record: Record) -> bool:

@@ -44,7 +44,8 @@ def _summary(loaded: Loaded) -> str:
     found = [_number(count, level) for level, count in counts.items() if count]
     files = _number(len(loaded.files), "file")
     if loaded.policy is None:
-        return f"{', '.join(found)} in {files}"
+        more = "" if loaded.complete else "; more is checked once these are mended"
+        return f"{', '.join(found)} in {files}{more}"
     fine = f"{_number(loaded.rules, 'rule')}, {_number(loaded.guards, 'guard')} in {files}: fine"
     return f"{fine}, with {', '.join(found)}" if found else fine
 

@@ -98,8 +98,8 @@ def verify(path: Path | None, config: Path, head: tuple[int, str] | None, output
 
     Each record carries the SHA-256 of itself and the record before it, so a record that was changed, removed, added
     or moved shows. Who can write the file could make the whole chain anew, or cut off its end along with all that
-    tells of it: give --head with what was published before, from this command or the daemon's metrics, to see that
-    too.
+    tells of it: give --head with what was published before, by this command or by the daemon in /api/v1/status, to
+    see that too.
     """
     from rollback_guard.adapters.journal import audit
     from rollback_guard.ports import JournalError

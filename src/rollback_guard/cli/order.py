@@ -54,6 +54,22 @@ def reason_option(*, required: bool) -> Callable[[F], F]:
     )
 
 
+def demand_reason(reason: str | None) -> str:
+    """Return the reason of an order that is given and not only planned.
+
+    Raises:
+        click.MissingParameter: There is none.
+    """
+    if reason is None:
+        raise click.MissingParameter(
+            "say why, or only --plan",
+            ctx=click.get_current_context(),
+            param_hint="'--reason' / '-r'",
+            param_type="option",
+        )
+    return reason
+
+
 def span_option(name: str, variable: str, text: str, *, required: bool = False) -> Callable[[F], F]:
     """Return an option that takes a span of time."""
     return click.option(name, variable, metavar="DURATION", required=required, callback=_spanned, help=text)

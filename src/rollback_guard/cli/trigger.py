@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rollback_guard.cli.completion import steps
-from rollback_guard.cli.order import assent, give, guard_argument, reason_option
+from rollback_guard.cli.order import assent, demand_reason, give, guard_argument, reason_option
 from rollback_guard.cli.remote import Remote, commands, member, output_option
 from rollback_guard.cli.table import plain
 
@@ -18,7 +18,7 @@ from rollback_guard.cli.table import plain
 @guard_argument
 @click.option("--step", metavar="ACTION", shell_complete=steps, help="The one step of the playbook with this action.")
 @click.option("--all", "everything", is_flag=True, help="Every step of the playbook, one after the other.")
-@reason_option(required=True)
+@reason_option(required=False)
 @click.option("--plan", is_flag=True, help="Show what would be run, and do nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @commands
@@ -26,7 +26,7 @@ from rollback_guard.cli.table import plain
 def command(
     guard: str,
     step: str | None,
-    reason: str,
+    reason: str | None,
     remote: Remote,
     output: str,
     *,
@@ -41,6 +41,8 @@ def command(
     """
     if (step is None) is not everything:
         raise click.UsageError("say which --step, or --all")
+    if not plan:
+        demand_reason(reason)
     view = _find(remote, guard)
     chosen = _chosen(view, step)
     if plan and output == "json":
@@ -89,10 +91,11 @@ def _near(word: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(map(plain, near))}?" if near else ""
 
 
-def _plan(view: dict[str, Any], chosen: list[str], reason: str, remote: Remote) -> Iterator[str]:
+def _plan(view: dict[str, Any], chosen: list[str], reason: str | None, remote: Remote) -> Iterator[str]:
     yield f"Guard {plain(view['name'])} runs now, whatever its rules say:"
     yield from (f"  {number}. {plain(step)}" for number, step in enumerate(chosen, 1))
-    yield f"Reason: {plain(reason)}"
+    if reason is not None:
+        yield f"Reason: {plain(reason)}"
     if view["incident"]:
         yield f"It becomes part of the open incident {plain(view['incident'])} ({view['incident_phase']})."
     yield from _holds(view, remote)

@@ -10,23 +10,25 @@ from urllib.parse import quote
 import click
 
 from rollback_guard.cli.completion import incidents
-from rollback_guard.cli.order import assent, give, reason_option
+from rollback_guard.cli.order import assent, demand_reason, give, reason_option
 from rollback_guard.cli.remote import REFUSED, NotThereError, Remote, commands, member, output_option
 from rollback_guard.cli.table import clock, plain
 
 
 @click.command()
 @click.argument("incident", shell_complete=incidents)
-@reason_option(required=True)
+@reason_option(required=False)
 @click.option("--plan", is_flag=True, help="Show what would be taken back, and do nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @commands
 @output_option
-def command(incident: str, reason: str, remote: Remote, output: str, *, plan: bool, yes: bool) -> None:
+def command(incident: str, reason: str | None, remote: Remote, output: str, *, plan: bool, yes: bool) -> None:
     """Take back what was done in INCIDENT, the newest first: switch the flag on again, roll forward again.
 
     Only an action that declares `undo` can be taken back. The guard never does this by itself.
     """
+    if not plan:
+        demand_reason(reason)
     try:
         found = member(remote.ask(f"/api/v1/incidents/{quote(incident, safe='')}"), "incident", remote)
     except NotThereError as error:
@@ -64,9 +66,10 @@ def _done(incident: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield intent
 
 
-def _plan(incident: dict[str, Any], done: list[dict[str, Any]], reason: str) -> Iterator[str]:
+def _plan(incident: dict[str, Any], done: list[dict[str, Any]], reason: str | None) -> Iterator[str]:
     yield f"Of incident {plain(incident['id'])} of guard {plain(incident['guard'])} this is taken back, as far as"
     yield "the actions declare how (`undo`), in this order:"
     for number, intent in enumerate(done, 1):
         yield f"  {number}. {plain(intent['action'])} of {clock(intent['at'])} (its goal was: {plain(intent['goal'])})"
-    yield f"Reason: {plain(reason)}"
+    if reason is not None:
+        yield f"Reason: {plain(reason)}"

@@ -53,6 +53,7 @@ class Loaded:
         rules: Rules and probes that were found.
         guards: Guards that were found.
         files: Files that were looked at.
+        complete: Nothing was left unchecked because of a mistake elsewhere.
     """
 
     problems: tuple[Problem, ...]
@@ -69,6 +70,7 @@ class Loaded:
     rules: int = 0
     guards: int = 0
     files: tuple[str, ...] = ()
+    complete: bool = True
 
 
 def load(paths: Sequence[Path], *, action_types: ActionTypes) -> Loaded:
@@ -119,6 +121,7 @@ class _Loading:
             rules=len(inventory.rules),
             guards=len(inventory.guards),
             files=tuple(self._seen.values()),
+            complete=inventory.complete,
         )
         if any(problem.severity is Level.ERROR for problem in found.problems):
             return found

@@ -191,7 +191,7 @@ class NetworkSection(Section):
     anchors: list[Annotated[Name, AfterValidator(_anchor)]] = Field(
         default=[],
         description="Hosts with a port, such as `10.0.0.1:53`, one of which answers as long as the network is there. "
-        "Default: the data sources.",
+        "Default: the data sources that are not on this machine.",
     )
 
 
@@ -205,7 +205,9 @@ class DeadManSection(Section):
     )
     url_file: Name | None = Field(default=None, description="File that holds the whole URL.")
     every: PositiveDuration = Field(default=timedelta(minutes=1), description="Time between two calls.")
-    timeout: PositiveDuration = Field(default=timedelta(seconds=10), description="Bound of one call.")
+    timeout: PositiveDuration | None = Field(
+        default=None, description="Bound of one call. Default: 10s, or `every` if that is shorter."
+    )
     ca_file: Name | None = Field(default=None, description="Certificate authorities to trust instead of the system's.")
 
 

@@ -20,6 +20,9 @@ from rollback_guard.specs import ChannelSpec, DeadManSpec, Endpoint, Expectation
 PROBE_TIMEOUT = timedelta(seconds=5)
 """Bound of a probe that names none; a health check that takes longer is no good sign anyway."""
 
+DEAD_MAN_TIMEOUT = timedelta(seconds=10)
+"""Bound of a call of the dead-man's switch that names none."""
+
 
 def endpoints_of(inventory: Inventory) -> Mapping[str, Endpoint]:
     """Return where each data source is."""
@@ -50,7 +53,7 @@ def dead_man_of(inventory: Inventory) -> DeadManSpec | None:
     return DeadManSpec(
         url=_address(inventory.base, found.url, found.url_file),
         every=found.every,
-        timeout=found.timeout,
+        timeout=found.timeout or min(DEAD_MAN_TIMEOUT, found.every),
         ca_file=_path(inventory.base, found.ca_file),
     )
 

@@ -5,6 +5,8 @@ What remains when the mistaken keys are left out is handed on, so that cross-che
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -27,6 +29,9 @@ ITEM_LISTS = frozenset({"groups", "rules", "probes", "guards", "maintenance"})
 
 NAMED_TABLES = frozenset({"datasources", "notify"})
 """Tables of guard.toml whose entries stand for themselves."""
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+"""A key of TOML that needs no quotes."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -184,8 +189,18 @@ def _unknown_key(document: Document, model: type[BaseModel], path: KeyPath, loc:
         hint = "A rule has either `alert` or `record`, and only an alert can cause anything."
         return document.problem("unknown-key", f"a rule with `alert` has no {quoted(word)}", mark, hint=hint)
     near = did_you_mean(word, known)
+    where = f"in {quoted(table)}" if (table := _table(document, path[:-1])) else "here"
     shown = ", ".join(f"`{key}`" for key in known)
-    return document.problem("unknown-key", f"unknown key {quoted(word)}", mark, hint=near or f"Known here: {shown}.")
+    hint = near or f"Known {where}: {shown}."
+    return document.problem("unknown-key", f"unknown key {quoted(word)}", mark, hint=hint)
+
+
+def _table(document: Document, path: KeyPath) -> str:
+    """Return the header of a table of guard.toml; what stands at the end of the file belongs to the last one."""
+    if not document.path.endswith(".toml") or not path:
+        return ""
+    names = [part if _BARE.match(part) else json.dumps(part) for part in path if isinstance(part, str)]
+    return f"[[{'.'.join(names)}]]" if isinstance(path[-1], int) else f"[{'.'.join(names)}]"
 
 
 EXPECTED: Mapping[str, tuple[str, str]] = {

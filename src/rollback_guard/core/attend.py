@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.ladder import follow_wait
+from rollback_guard.core.ladder import follow_wait, go_on_undoing
 from rollback_guard.core.model import Policy
 from rollback_guard.core.records import Escalated, Record, Resumed, RolloutFinished, Signalled
 from rollback_guard.core.situation import Situation
@@ -26,6 +26,11 @@ def attend(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]
     ended = tuple(_ended(state, now))
     state = fold_all(state, ended)
     records = list(ended)
+    for id_, incident in state.incidents.items():
+        if incident.undo_queue:  # held by a pause, a dry run or a full disk; also where its guard was removed since
+            undone = tuple(go_on_undoing(policy, state, state.incidents[id_], now=now))
+            state = fold_all(state, undone)
+            records += undone
     for name, own in state.guards.items():
         guard = policy.guards.get(name)
         if guard is None or own.incident is None:

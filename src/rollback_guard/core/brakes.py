@@ -9,7 +9,7 @@ from itertools import islice
 from rollback_guard.core.model import Armed, Mode, Policy
 from rollback_guard.core.records import Reason
 from rollback_guard.core.situation import Situation
-from rollback_guard.core.state import EVERYTHING, Incident, Pause, Rollout, State
+from rollback_guard.core.state import EVERYTHING, Incident, Intent, Pause, Rollout, State
 
 
 def begins(it: Situation) -> bool:
@@ -35,8 +35,13 @@ def is_paused(it: Situation) -> bool:
 
 def pause_of(state: State, guard: str, now: datetime) -> Pause | None:
     """Return the pause that holds for a guard: that of all guards before its own."""
-    pauses = (state.pauses.get(name) for name in (EVERYTHING, guard))
-    return next((pause for pause in pauses if pause and (pause.until is None or now < pause.until)), None)
+    return pause_by_name(state, EVERYTHING, now) or pause_by_name(state, guard, now)
+
+
+def pause_by_name(state: State, name: str, now: datetime) -> Pause | None:
+    """Return the pause that was ordered under a name, that of a guard or of all, if its time is not up."""
+    pause = state.pauses.get(name)
+    return pause if pause and (pause.until is None or now < pause.until) else None
 
 
 def is_maintained(it: Situation) -> bool:
@@ -103,6 +108,23 @@ def fleet_actions_left(policy: Policy, state: State, now: datetime) -> int | Non
     return most - sum(now - at < per for guard in state.guards.values() for at in guard.acted_at)
 
 
+def at_work(policy: Policy, state: State, guard: str) -> Iterator[tuple[Incident, str]]:
+    """Yield what a guard has under way, of whichever incident: its actions, and those that are to take some back."""
+    for incident in state.incidents.values():
+        if incident.guard != guard:
+            continue
+        for intent in incident.open_intents:
+            yield incident, intent.action
+        for intent in left_to_undo(policy, incident):
+            yield incident, policy.undos[intent.action]
+
+
+def left_to_undo(policy: Policy, incident: Incident) -> Iterator[Intent]:
+    """Yield what a person still wants to be taken back, as far as there still is a way."""
+    by_key = {intent.key: intent for intent in incident.intents}
+    return (by_key[key] for key in incident.undo_queue if by_key[key].action in policy.undos)
+
+
 def is_dry(it: Situation) -> bool:
     """Say whether this instance does everything but the effects."""
     return it.policy.mode is Mode.DRY_RUN
@@ -122,8 +144,8 @@ BRAKES: tuple[tuple[Reason, Callable[[Situation], bool]], ...] = (
 """Dry run comes last, so that it says what would have happened and not merely that nothing did."""
 
 
-PATIENT = frozenset({Reason.PAUSED, Reason.MAINTENANCE})
-"""Brakes that a person or the calendar will release: a ladder that is half climbed waits for it."""
+PATIENT = frozenset({Reason.PAUSED, Reason.MAINTENANCE, Reason.IN_PROGRESS})
+"""What a person, the calendar or its own end will release: a ladder that is half climbed waits for it."""
 
 
 MUTED = frozenset({Reason.NOT_ARMED, Reason.MAINTENANCE})
@@ -138,3 +160,10 @@ def muted(it: Situation) -> Reason | None:
 def brake(it: Situation) -> Reason | None:
     """Return why the guard must not act now, ``None`` if it may."""
     return next((reason for reason, holds in BRAKES if holds(it)), None)
+
+
+def hold_back(it: Situation) -> Reason | None:
+    """Return why the guard must begin nothing now: a brake, or that it is at work; what ends last would win."""
+    if (braked := brake(it)) is not None:
+        return braked
+    return Reason.IN_PROGRESS if any(at_work(it.policy, it.state, it.guard.name)) else None

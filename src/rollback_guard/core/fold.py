@@ -205,7 +205,9 @@ def _opened(state: State, record: IncidentOpened) -> State:
         opened_by=record.by,
     )
     closed = [
-        id_ for id_, each in state.incidents.items() if each.phase is IncidentPhase.CLOSED and not each.open_intents
+        id_
+        for id_, each in state.incidents.items()
+        if each.phase is IncidentPhase.CLOSED and not each.open_intents and not each.undo_queue
     ]
     forgotten = set(closed[: max(0, len(closed) - INCIDENTS_REMEMBERED)])
     kept = {id_: each for id_, each in state.incidents.items() if id_ not in forgotten}

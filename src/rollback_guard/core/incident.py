@@ -17,6 +17,7 @@ from rollback_guard.core.records import (
     IncidentEnded,
     IncidentJoined,
     Intended,
+    Outcome,
     Triggered,
     Vetoed,
     Watched,
@@ -68,12 +69,21 @@ def move(incident: Incident, record: InIncident) -> Incident:
         case Acknowledged():
             return replace(incident, acknowledged_at=record.at, acknowledged_by=record.by)
         case Vetoed():
-            return replace(incident, vetoed_by=record.by, queue=())
+            return replace(incident, vetoed_by=record.by, queue=(), queued=(), undo_queue=())
         case Escalated():
             return replace(incident, escalated=record.level)
         case Triggered():
             # What ended it before is undone by the person who goes on with it.
-            return replace(incident, queue=record.steps, vetoed_by="", ended_at=None, decision=None, reason=None)
+            return replace(
+                incident,
+                queue=record.steps,
+                queued=record.actions,
+                undo_queue=(),
+                vetoed_by="",
+                ended_at=None,
+                decision=None,
+                reason=None,
+            )
         case _:
             assert_never(record)
 
@@ -106,13 +116,15 @@ def _waiting(incident: Incident, record: Awaited | Extended | Approved) -> Incid
 def _intended(incident: Incident, record: Intended) -> Incident:
     intent = Intent(**{name: getattr(record, name) for name in COPIED})
     if record.undoes:
-        return replace(incident, undos=(*incident.undos, intent))
-    queue = incident.queue[1:] if incident.queue[:1] == (record.step,) else incident.queue
+        return replace(incident, undos=(*incident.undos, intent), undo_queue=(record.undoes, *record.further))
+    # A reload may have moved the step, so that it is known by its name.
+    was_next = incident.queued[:1] == (record.action,) or incident.queue[:1] == (record.step,)
     return replace(
         incident,
         phase=IncidentPhase.ACTING,
         intents=(*incident.intents, intent),
-        queue=queue,
+        queue=incident.queue[was_next:],
+        queued=incident.queued[was_next:],
         waiting=None,
         verification=None,
     )
@@ -123,19 +135,44 @@ def _concluded(incident: Incident, record: Concluded) -> Incident:
         return tuple(_with_outcome(intent, record) if intent.key == record.key else intent for intent in intents)
 
     if any(undo.key == record.key for undo in incident.undos):
-        return replace(incident, undos=concluded(incident.undos))
+        return replace(incident, undos=concluded(incident.undos), undo_queue=_still_to_undo(incident, record))
     intents = concluded(incident.intents)
+    again = _was_only_held(record) and _was_ordered(intents[-1]) and not incident.vetoed_by
     return replace(
         incident,
         phase=IncidentPhase.VERIFYING,
         intents=intents,
+        queue=(intents[-1].step, *incident.queue) if again else incident.queue,
+        queued=(intents[-1].action, *incident.queued) if again else incident.queued,
         verification=Verification(since=record.at, until=record.at + intents[-1].within),
     )
 
 
+def _still_to_undo(incident: Incident, record: Concluded) -> tuple[str, ...]:
+    """Return what a person still wants to be taken back: one after the other for as long as that succeeds."""
+    if _was_only_held(record):
+        return incident.undo_queue
+    return incident.undo_queue[1:] if record.outcome is Outcome.SUCCEEDED else ()
+
+
+def _was_only_held(record: Concluded) -> bool:
+    """Say whether it may be tried again; nobody may repeat what may have had its effect."""
+    return record.held and record.outcome is Outcome.FAILED
+
+
+def _was_ordered(intent: Intent) -> bool:
+    """Say whether a person had it run, who gave a reason, and did not merely approve it."""
+    return bool(intent.by and intent.why)
+
+
 def _with_outcome(intent: Intent, record: Concluded) -> Intent:
     return replace(
-        intent, outcome=record.outcome, concluded_at=record.at, attempts=record.attempts, detail=record.detail
+        intent,
+        outcome=record.outcome,
+        concluded_at=record.at,
+        attempts=record.attempts,
+        detail=record.detail,
+        held=_was_only_held(record),
     )
 
 
@@ -146,6 +183,7 @@ def _ended(incident: Incident, record: IncidentEnded) -> Incident:
         phase=IncidentPhase.CLOSED if over else IncidentPhase.HANDED_OVER,
         waiting=None,
         queue=(),
+        queued=(),
         ended_at=record.at,
         closed_at=record.at if over else None,
         decision=record.decision,

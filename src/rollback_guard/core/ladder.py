@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rollback_guard.core.brakes import PATIENT, brake, fleet_actions_left, is_dry, is_paused
+from rollback_guard.core.brakes import (
+    BRAKES,
+    PATIENT,
+    at_work,
+    fleet_actions_left,
+    hold_back,
+    is_dry,
+    is_paused,
+    left_to_undo,
+    pause_of,
+)
 from rollback_guard.core.conclusion import conclude, hand_over, recover
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.model import BlindPolicy, Otherwise, Policy, Step, Verdict
+from rollback_guard.core.model import BlindPolicy, Mode, Otherwise, Policy, Step, Verdict
 from rollback_guard.core.records import (
     Awaited,
     Concluded,
@@ -25,7 +35,10 @@ from rollback_guard.core.records import (
     Wait,
 )
 from rollback_guard.core.situation import Situation
-from rollback_guard.core.state import Incident, Waiting
+from rollback_guard.core.state import Incident, State, Waiting
+
+HELD = frozenset(reason for reason, _ in BRAKES)
+"""Why a step that waited was not run although its time was up."""
 
 
 def climb(it: Situation, incident: Incident, index: int, reason: Reason) -> Iterator[Record]:
@@ -37,26 +50,31 @@ def climb(it: Situation, incident: Incident, index: int, reason: Reason) -> Iter
         index: Of the first step that may come next.
         reason: Why it goes on.
     """
-    found = _applying(it, incident, index)
+    rules = [rule for id_ in incident.rules if (rule := it.policy.rules.get(id_))]
+    found = it.guard.next_step(index, rules)
     if found is None:
         yield from hand_over(it, incident, Reason.PLAYBOOK_EXHAUSTED)
         return
-    if (held := brake(it)) is not None:
+    if (held := hold_back(it)) is not None:
         yield from _stopped(it, incident, held)
     elif (awaited := _awaited(it, incident, *found, reason)) is not None:
-        what = Reason.AWAITING_APPROVAL if awaited.what is Wait.APPROVAL else Reason.AWAITING_VETO
         yield awaited
-        yield from conclude(
-            it,
-            Decision.HOLD,
-            what,
-            incident=incident,
-            evidence=incident.rules,
-            step=awaited.step,
-            action=awaited.action,
-        )
+        yield from wait(it, incident, awaited)
     else:
         yield from begin(it, incident, found[0], reason)
+
+
+def wait(it: Situation, incident: Incident, waiting: Awaited | Waiting) -> Iterator[Record]:
+    """Do nothing while people have time to say something."""
+    yield from conclude(
+        it,
+        Decision.HOLD,
+        Reason.AWAITING_APPROVAL if waiting.what is Wait.APPROVAL else Reason.AWAITING_VETO,
+        incident=incident,
+        evidence=incident.rules,
+        step=waiting.step,
+        action=waiting.action,
+    )
 
 
 def _stopped(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record]:
@@ -72,6 +90,8 @@ def hold(it: Situation, incident: Incident, reason: Reason) -> Iterator[Record]:
     left = fleet_actions_left(it.policy, it.state, it.now)
     fleet = reason is Reason.LIMIT_REACHED and left is not None and left <= 0
     detail = f"all guards together may run {it.policy.fleet.max_actions} actions" if fleet else ""
+    if reason is Reason.IN_PROGRESS:
+        detail = next((f"{action} is under way" for _, action in at_work(it.policy, it.state, it.guard.name)), "")
     yield from conclude(it, Decision.HOLD, reason, incident=incident, evidence=incident.rules, detail=detail)
 
 
@@ -143,10 +163,27 @@ def follow_wait(it: Situation, incident: Incident, waiting: Waiting) -> Iterator
         return
     elif not approved and waiting.otherwise is Otherwise.HAND_OVER:
         yield from hand_over(it, incident, Reason.NOT_APPROVED)
+    elif not approved and (held := hold_back(it)) in PATIENT:
+        yield from hold(it, incident, held)
+    elif not approved and (again := _time_again(it, incident, waiting)) is not None:
+        yield again
+        yield from wait(it, incident, again)
     elif it.persists(incident) or acts_blindly(it, watched):
         yield from _unanswered(it, incident, waiting)
     elif it.verdict(watched) is Verdict.UNKNOWN:
         yield from conclude(it, Decision.HOLD, Reason.BLIND, incident=incident, evidence=watched)
+
+
+def _time_again(it: Situation, incident: Incident, waiting: Waiting) -> Awaited | None:
+    """Return the wait that begins anew where a brake held the step until its time was up.
+
+    People who had the guard's hands off need not have watched its clock: nothing is run in the moment they let go.
+    """
+    last = it.own.last
+    was_held = last is not None and last.incident == incident.id and last.reason in HELD
+    if not was_held or waiting.otherwise is not Otherwise.RUN or not _is_as_asked(it, waiting):
+        return None
+    return _awaited(it, incident, waiting.step, it.guard.playbook[waiting.step], waiting.reason)
 
 
 def _unanswered(it: Situation, incident: Incident, waiting: Waiting) -> Iterator[Record]:
@@ -165,7 +202,7 @@ def _is_as_asked(it: Situation, waiting: Waiting) -> bool:
 
 
 def _run_awaited(it: Situation, incident: Incident, waiting: Waiting, reason: Reason) -> Iterator[Record]:
-    if (held := brake(it)) is not None:
+    if (held := hold_back(it)) is not None:
         yield from _stopped(it, incident, held)
     else:
         yield from begin(it, incident, waiting.step, reason, by=waiting.approved_by)
@@ -173,14 +210,17 @@ def _run_awaited(it: Situation, incident: Incident, waiting: Waiting, reason: Re
 
 def run_queued(it: Situation, incident: Incident, *, by: str, why: str) -> Iterator[Record]:
     """Begin the next of the steps that a person wants to be run, whatever else holds but a pause and a dry run."""
-    if incident.queue[0] >= len(it.guard.playbook):
+    index = _queued(it, incident)
+    if index is None:
         yield from hand_over(it, incident, Reason.PLAYBOOK_EXHAUSTED)
     elif is_paused(it):
         yield from hold(it, incident, Reason.PAUSED)
     elif is_dry(it):
         yield from hand_over(it, incident, Reason.DRY_RUN)
+    elif any(at_work(it.policy, it.state, it.guard.name)):
+        yield from hold(it, incident, Reason.IN_PROGRESS)
     else:
-        begun = tuple(begin(it, incident, incident.queue[0], Reason.TRIGGERED, by=by, why=why))
+        begun = tuple(begin(it, incident, index, Reason.TRIGGERED, by=by, why=why))
         yield from begun
         it = after(it, begun)
         incident = it.state.incidents[incident.id]
@@ -188,28 +228,52 @@ def run_queued(it: Situation, incident: Incident, *, by: str, why: str) -> Itera
             yield from run_queued(it, incident, by=by, why=why)
 
 
+def _queued(it: Situation, incident: Incident) -> int | None:
+    """Return where the next of these steps stands now, for a reload may have moved it or taken it away."""
+    index, names = incident.queue[0], [step.name for step in it.guard.playbook]
+    wanted = next(iter(incident.queued), "")
+    if index < len(names) and wanted in {names[index], ""}:
+        return index
+    return names.index(wanted) if wanted in names else None
+
+
 def take_back(policy: Policy, incident: Incident, *, now: datetime, by: str, why: str) -> Iterator[Record]:
-    """Begin to undo the newest step that was done, has a way back and was not taken back yet."""
+    """Begin to undo all that was done, has a way back and was not taken back yet, the newest first."""
     undone = {undo.undoes for undo in incident.undos if undo.outcome is not Outcome.FAILED}
-    for intent in reversed(incident.intents):
-        action = policy.undos.get(intent.action)
-        if action is None or intent.outcome is not Outcome.SUCCEEDED or intent.key in undone:
-            continue
-        yield Intended(
-            key=new_key(f"{intent.key}-undo", incident),
-            incident=incident.id,
-            guard=incident.guard,
-            step=intent.step,
-            action=action,
-            goal=policy.goals.get(action, action),
-            at=now,
-            within=timedelta(0),
-            stable_for=timedelta(0),
-            undoes=intent.key,
-            by=by,
-            why=why,
-        )
+    done = [each for each in incident.intents if each.outcome is Outcome.SUCCEEDED and each.key not in undone]
+    queue = tuple(intent.key for intent in reversed(done) if intent.action in policy.undos)
+    return _undo_next(policy, replace(incident, undo_queue=queue), now=now, by=by, why=why)
+
+
+def go_on_undoing(policy: Policy, state: State, incident: Incident, *, now: datetime) -> Iterator[Record]:
+    """Take the next of it back unless a person or a dry run holds that, or something is under way."""
+    held = policy.mode is Mode.DRY_RUN or pause_of(state, incident.guard, now) is not None
+    beside = any(each.guard == incident.guard and each.open_intents for each in state.incidents.values())
+    if incident.undo_queue and not held and not beside:
+        asked = incident.undos[-1]
+        yield from _undo_next(policy, incident, now=now, by=asked.by, why=asked.why)
+
+
+def _undo_next(policy: Policy, incident: Incident, *, now: datetime, by: str, why: str) -> Iterator[Record]:
+    intent = next(left_to_undo(policy, incident), None)
+    if intent is None:
         return
+    action = policy.undos[intent.action]
+    yield Intended(
+        key=new_key(f"{intent.key}-undo", incident),
+        incident=incident.id,
+        guard=incident.guard,
+        step=intent.step,
+        action=action,
+        goal=policy.goals.get(action, action),
+        at=now,
+        within=timedelta(0),
+        stable_for=timedelta(0),
+        undoes=intent.key,
+        further=incident.undo_queue[incident.undo_queue.index(intent.key) + 1 :],
+        by=by,
+        why=why,
+    )
 
 
 def acts_blindly(it: Situation, rules: tuple[str, ...] | frozenset[str]) -> bool:
@@ -226,15 +290,6 @@ def blind_for_too_long(it: Situation, rules: tuple[str, ...] | frozenset[str]) -
 def after(it: Situation, records: tuple[Record, ...]) -> Situation:
     """Return the situation once these records are folded."""
     return replace(it, state=fold_all(it.state, records))
-
-
-def _applying(it: Situation, incident: Incident, index: int) -> tuple[int, Step] | None:
-    """Return the first step from an index on whose labels one of the incident's rules has."""
-    rules = [rule for id_ in incident.rules if (rule := it.policy.rules.get(id_))]
-    for number, step in enumerate(it.guard.playbook):
-        if number >= index and (not step.select or any(step.suits(rule) for rule in rules)):
-            return number, step
-    return None
 
 
 def _awaited(it: Situation, incident: Incident, index: int, step: Step, reason: Reason) -> Awaited | None:

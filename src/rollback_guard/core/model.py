@@ -6,7 +6,7 @@ Everything here is frozen. A `Policy` is what the people wrote, compiled; it hol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -285,6 +285,13 @@ class Guard:
     notify: Notify = Notify()
     escalate: tuple[Level, ...] = ()
     when_journal_fails: JournalPolicy = JournalPolicy.HOLD
+
+    def next_step(self, index: int, rules: Collection[Rule]) -> tuple[int, Step] | None:
+        """Return the first step from an index on that applies, with its place: one of the rules has its labels."""
+        for number, step in enumerate(self.playbook):
+            if number >= index and (not step.select or any(step.suits(rule) for rule in rules)):
+                return number, step
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

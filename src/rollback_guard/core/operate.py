@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import assert_never
 
-from rollback_guard.core.brakes import pause_of, rollout_of
+from rollback_guard.core.brakes import at_work, left_to_undo, pause_of, rollout_of
 from rollback_guard.core.conclusion import hand_over
 from rollback_guard.core.decision import breached_at, new_id
 from rollback_guard.core.fold import fold
-from rollback_guard.core.ladder import after, follow_wait, run_queued, take_back
+from rollback_guard.core.ladder import after, follow_wait, run_queued, take_back, wait
 from rollback_guard.core.model import AlreadyBad, Guard, Mode, Policy
 from rollback_guard.core.operations import (
     Acknowledge,
@@ -147,14 +147,27 @@ def _resume(state: State, asked: Resume, now: datetime) -> Iterator[Record]:
 
 
 def _veto(it: Situation, asked: Veto) -> Iterator[Record]:
-    incident = it.incident
+    incident, undoing = it.incident, _undoing(it)
     if incident is None or incident.phase is IncidentPhase.HANDED_OVER or incident.vetoed_by:
-        raise RefusedError(Refusal.NOTHING_TO_DO, f"guard {asked.guard} is not about to do anything")
-    vetoed = Vetoed(incident=incident.id, guard=asked.guard, at=it.now, by=asked.by, why=_reasoned(asked.why))
+        if not undoing:
+            raise RefusedError(Refusal.NOTHING_TO_DO, f"guard {asked.guard} is not about to do anything")
+        incident = None  # people have it: only what is taken back can be cancelled
+    why = _reasoned(asked.why)
+    for id_ in sorted(undoing - {incident.id if incident else ""}):
+        yield Vetoed(incident=id_, guard=asked.guard, at=it.now, by=asked.by, why=why)
+    if incident is None:
+        return
+    vetoed = Vetoed(incident=incident.id, guard=asked.guard, at=it.now, by=asked.by, why=why)
     yield vetoed
     if incident.phase is not IncidentPhase.ACTING:  # what is under way is awaited; nothing further begins
         it = after(it, (vetoed,))
         yield from hand_over(it, it.state.incidents[incident.id], Reason.VETOED)
+
+
+def _undoing(it: Situation) -> frozenset[str]:
+    """Return the incidents of which something is taken back."""
+    mine = (each for each in it.state.incidents.values() if each.guard == it.guard.name)
+    return frozenset(each.id for each in mine if any(left_to_undo(it.policy, each)))
 
 
 def _waiting(it: Situation, asked: Extend | Approve) -> Iterator[Record]:
@@ -164,6 +177,7 @@ def _waiting(it: Situation, asked: Extend | Approve) -> Iterator[Record]:
     if isinstance(asked, Extend):
         until = max(it.now, incident.waiting.until) + asked.lasting
         yield Extended(incident=incident.id, guard=asked.guard, at=it.now, until=until, by=asked.by, why=asked.why)
+        yield from wait(it, incident, incident.waiting)  # whatever held it at the old end of its time is over
         return
     approved = Approved(incident=incident.id, guard=asked.guard, at=it.now, by=asked.by, why=asked.why)
     yield approved
@@ -185,7 +199,7 @@ def _acknowledge(state: State, asked: Acknowledge, now: datetime) -> Iterator[Re
 def _trigger(it: Situation, asked: Trigger) -> Iterator[Record]:
     steps, why = _steps(it.guard, asked.step), _reasoned(asked.why)
     _may_act(it.policy, it.state, asked.guard, it.now)
-    _nothing_under_way(it.state, asked.guard)
+    _nothing_under_way(it.policy, it.state, asked.guard)
     incident = it.incident
     if incident is None:
         firing = tuple(rule.id for rule in it.triggers() if it.fires_now(rule.id))
@@ -200,7 +214,10 @@ def _trigger(it: Situation, asked: Trigger) -> Iterator[Record]:
         yield opened
         it = after(it, (opened,))
         incident = it.state.incidents[opened.incident]
-    triggered = Triggered(incident=incident.id, guard=asked.guard, at=it.now, steps=steps, by=asked.by, why=why)
+    names = tuple(it.guard.playbook[index].name for index in steps)
+    triggered = Triggered(
+        incident=incident.id, guard=asked.guard, at=it.now, steps=steps, by=asked.by, why=why, actions=names
+    )
     yield triggered
     it = after(it, (triggered,))
     yield from run_queued(it, it.state.incidents[incident.id], by=asked.by, why=why)
@@ -226,17 +243,17 @@ def _may_act(policy: Policy, state: State, guard: str, now: datetime) -> None:
         raise RefusedError(Refusal.PAUSED, f"{pause.by} paused it ({pause.why}); resume it first")
 
 
-def _nothing_under_way(state: State, guard: str) -> None:
-    """Refuse to begin an action beside another one of the same guard, of whichever incident that is."""
-    for incident in state.incidents.values():
-        if incident.guard == guard and incident.open_intents:
-            raise RefusedError(Refusal.IN_PROGRESS, f"{incident.open_intents[0].action} is under way; wait for its end")
+def _nothing_under_way(policy: Policy, state: State, guard: str, *, undoing: str = "") -> None:
+    """Refuse to begin an action beside another one of the same guard; what is left of an undo may be asked for anew."""
+    for incident, action in at_work(policy, state, guard):
+        if incident.id != undoing or incident.open_intents:
+            raise RefusedError(Refusal.IN_PROGRESS, f"{action} is under way; wait for its end")
 
 
 def _undo(policy: Policy, state: State, asked: Undo, now: datetime) -> Iterator[Record]:
     why, incident = _reasoned(asked.why), _incident(state, asked.incident)
     _may_act(policy, state, incident.guard, now)
-    _nothing_under_way(state, incident.guard)
+    _nothing_under_way(policy, state, incident.guard, undoing=incident.id)
     own = state.guards.get(incident.guard)
     present = state.incidents.get((own and own.incident) or "")
     if present is not None and present.phase in {IncidentPhase.WAITING, IncidentPhase.VERIFYING}:
@@ -264,7 +281,7 @@ def _start_rollout(it: Situation, asked: StartRollout) -> Iterator[Record]:
         by=asked.by,
         version=asked.version,
         previous_version=asked.previous_version,
-        excused=it.breaching(triggers, since=it.now) if excludes else (),
+        excused=it.already_bad(triggers, since=it.now) if excludes else (),
     )
 
 

@@ -1,15 +1,45 @@
-"""Say what people ordered and what other systems reported, as records like any other: who, when and why."""
+"""Say what people were asked, what they ordered and what other systems reported, as records like any other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
-from rollback_guard.core.model import Labels
+from rollback_guard.core.model import Labels, Otherwise
+from rollback_guard.core.reasons import Reason
 
 Excused = tuple[str, Labels]
 """A rule and one of its series that does not count until it has recovered once."""
+
+
+class Wait(StrEnum):
+    """What a step waits for before it is run."""
+
+    VETO = "veto"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """A step is about to be run unless a person cancels it, or is not run until one approves.
+
+    Attributes:
+        otherwise: What becomes of it when the time is up and nobody said anything.
+        reason: Why it is to be run.
+    """
+
+    incident: str
+    guard: str
+    at: datetime
+    step: int
+    action: str
+    what: Wait
+    until: datetime
+    otherwise: Otherwise
+    reason: Reason
+    kind: Literal["awaited"] = "awaited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +93,12 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triggered:
-    """A person had steps of the playbook run, one after the other and without waiting for their effect between."""
+    """A person had steps of the playbook run, one after the other and without waiting for their effect between.
+
+    Attributes:
+        steps: Their places in the playbook.
+        actions: Their names, by which they are found where a reload has moved them.
+    """
 
     incident: str
     guard: str
@@ -71,6 +106,7 @@ class Triggered:
     steps: tuple[int, ...]
     by: str
     why: str
+    actions: tuple[str, ...] = ()
     kind: Literal["triggered"] = "triggered"
 
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from itertools import takewhile
 from typing import assert_never
 
-from rollback_guard.core.brakes import is_maintained, is_paused, pause_of
+from rollback_guard.core.brakes import is_maintained, is_paused
 from rollback_guard.core.conclusion import hand_over, let_go
 from rollback_guard.core.fold import fold_all
-from rollback_guard.core.ladder import acts_blindly, climb, run_queued, take_back
+from rollback_guard.core.ladder import acts_blindly, climb, go_on_undoing, run_queued
 from rollback_guard.core.model import Mode, Policy, Verdict
 from rollback_guard.core.records import Concluded, Intended, Outcome, Reason, Record
 from rollback_guard.core.situation import Situation
@@ -21,8 +21,9 @@ def conclude(policy: Policy, state: State, ended: Concluded) -> tuple[Record, ..
     """Return what follows from the end of an action: its record, and what it leads to.
 
     Done: its effect is watched. Failed for good: the next step begins at once where the rules are seen to breach, and
-    in the first slot that shows it where they are not. Nobody can tell whether it happened: people are needed, for a
-    second try could do harm. An outcome of an intent that is not open says nothing.
+    in the first slot that shows it where they are not; a step that people held back comes once more. Nobody can tell
+    whether it happened: people are needed, for a second try could do harm. An outcome of an intent that is not open
+    says nothing.
     """
     incident = state.incidents.get(ended.incident)
     intent = next((each for each in incident.open_intents if each.key == ended.key), None) if incident else None
@@ -32,11 +33,8 @@ def conclude(policy: Policy, state: State, ended: Concluded) -> tuple[Record, ..
     incident = after.incidents[incident.id]
     guard = policy.guards.get(incident.guard)
     if intent.undoes:
-        may_go_on = policy.mode is not Mode.DRY_RUN and pause_of(after, incident.guard, ended.at) is None
-        if ended.outcome is not Outcome.SUCCEEDED or not may_go_on:
-            return (ended,)
         # One after the other, newest first, for as long as that succeeds.
-        return (ended, *take_back(policy, incident, now=ended.at, by=intent.by, why=intent.why))
+        return (ended, *go_on_undoing(policy, after, incident, now=ended.at))
     if guard is None:
         return (ended, *let_go(incident, Reason.GUARD_REMOVED, ended.at))
     it = Situation(policy=policy, state=after, guard=guard, slot=ended.at, now=ended.at)
@@ -60,7 +58,8 @@ def _next(it: Situation, incident: Incident, intent: Intent, outcome: Outcome) -
         case Outcome.FAILED:
             if not it.persists(incident):
                 return ()
-            return climb(it, incident, intent.step + 1, Reason.ACTION_FAILED)
+            last = incident.intents[-1]
+            return climb(it, incident, last.following, Reason.BREACH if last.held else Reason.ACTION_FAILED)
         case _:
             assert_never(outcome)
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Literal
 
 from rollback_guard.core.alert import Alert, Because
-from rollback_guard.core.model import Labels, Mode, Otherwise, Phase, Verdict
+from rollback_guard.core.model import Labels, Mode, Phase, Verdict
 from rollback_guard.core.observation import Unknown
 from rollback_guard.core.orders import (
     Acknowledged,
     Approved,
+    Awaited,
     Excused,
     Extended,
     MaintenanceChanged,
@@ -28,6 +28,7 @@ from rollback_guard.core.orders import (
     Signalled,
     Triggered,
     Vetoed,
+    Wait,
     Window,
 )
 from rollback_guard.core.reasons import Decision, Outcome, Reason
@@ -251,6 +252,7 @@ class Intended:
         timeout: Bound of all attempts together; ``None`` is the action's own.
         notify: Whom to tell, in a step that only does that: it is concluded in the same breath and has no effect.
         undoes: Key of the intent that this one takes back; it is not verified.
+        further: Keys of what is to be taken back after it, in this order.
         by: The person who asked for it; empty where the guard decided.
         why: What that person said.
     """
@@ -268,6 +270,7 @@ class Intended:
     timeout: timedelta | None = None
     notify: tuple[str, ...] = ()
     undoes: str = ""
+    further: tuple[str, ...] = ()
     by: str = ""
     why: str = ""
     kind: Literal["intended"] = "intended"
@@ -275,7 +278,7 @@ class Intended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concluded:
-    """An intent ended."""
+    """An intent ended; `held` where people held it back until its time was up, so that it was not tried to its end."""
 
     key: str
     incident: str
@@ -285,6 +288,7 @@ class Concluded:
     outcome: Outcome
     attempts: int = 1
     detail: str = ""
+    held: bool = False
     kind: Literal["concluded"] = "concluded"
 
 
@@ -327,34 +331,6 @@ class IncidentCleared:
     guard: str
     at: datetime
     kind: Literal["incident_cleared"] = "incident_cleared"
-
-
-class Wait(StrEnum):
-    """What a step waits for before it is run."""
-
-    VETO = "veto"
-    APPROVAL = "approval"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Awaited:
-    """A step is about to be run unless a person cancels it, or is not run until one approves.
-
-    Attributes:
-        otherwise: What becomes of it when the time is up and nobody said anything.
-        reason: Why it is to be run.
-    """
-
-    incident: str
-    guard: str
-    at: datetime
-    step: int
-    action: str
-    what: Wait
-    until: datetime
-    otherwise: Otherwise
-    reason: Reason
-    kind: Literal["awaited"] = "awaited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,9 @@ def of_guard(view: GuardView, incident: Incident | None, *, now: datetime) -> tu
 def _of_guard(view: GuardView, incident: Incident | None, now: datetime) -> Iterator[Remark]:
     if incident is not None:
         yield from _of_incident(view, incident, now)
-    if view.paused is not None and not view.paused.everything:
-        yield _paused("it", wording.argument(view.name), view.paused, now)
+    if view.paused_by_name is not None:
+        beyond = ", also once all guards are resumed" if view.paused is not None and view.paused.everything else ""
+        yield _paused("it", wording.argument(view.name), view.paused_by_name, now, beyond)
     if view.maintenance_until is not None:
         yield Remark(matter=Matter.MAINTENANCE, text=f"In maintenance until {_moment(view.maintenance_until, now)}.")
     if view.blind_since is not None:
@@ -141,9 +142,9 @@ def _of_surroundings(it: Snapshot) -> Iterator[Remark]:
             yield Remark(matter=Matter.OUTBOX, text=text)
 
 
-def _paused(whom: str, argument: str, pause: PauseView, now: datetime) -> Remark:
+def _paused(whom: str, argument: str, pause: PauseView, now: datetime, beyond: str = "") -> Remark:
     until = f"until {_moment(pause.until, now)}" if pause.until else "until further notice"
-    text = f"{pause.by} paused {whom} {until}, and nothing is done meanwhile: {pause.why}"
+    text = f"{pause.by} paused {whom} {until}{beyond}, and nothing is done meanwhile: {pause.why}"
     resume = Command(text=f"rollback-guard resume {argument}", effect="ends the pause")
     return Remark(matter=Matter.PAUSED, text=text, commands=(resume,))
 

@@ -92,13 +92,16 @@ class Situation:
         }
         return tuple(rule.id for rule in self.rules() if rule.id in fires)
 
-    def breaching(self, rules: Iterable[str], *, since: datetime) -> tuple[Excused, ...]:
-        """The series of these rules that fire and breach, and did so already at a time."""
+    def already_bad(self, rules: Iterable[str], *, since: datetime) -> tuple[Excused, ...]:
+        """The series of these rules that fired already at a time, and were not seen to pass since.
+
+        One that is not known in the very slot of a deployment, whose instances are just restarting, was bad before it.
+        """
         return tuple(
             (rule, alert.series)
             for rule in rules
             for alert in self.alerts(rule)
-            if alert.phase is Phase.FIRING and alert.verdict is Verdict.BREACH and alert.active_at <= since
+            if alert.phase is Phase.FIRING and alert.verdict is not Verdict.PASS and alert.active_at <= since
         )
 
     def watched(self, incident: Incident) -> tuple[str, ...]:

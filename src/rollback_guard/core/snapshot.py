@@ -13,14 +13,14 @@ from datetime import datetime
 
 from rollback_guard.core import template
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.brakes import actions_left, brake, fleet_actions_left, is_stormy, is_unarmed, pause_of
+from rollback_guard.core.brakes import actions_left, brake, fleet_actions_left, is_stormy, is_unarmed, pause_by_name
 from rollback_guard.core.judgement import Judgement, SeriesVerdict, most_telling
 from rollback_guard.core.model import PROBE, Group, Guard, Labels, Phase, Policy, Rule, Verdict
 from rollback_guard.core.observation import family
 from rollback_guard.core.records import Decided
 from rollback_guard.core.remarks import of_guard, of_instance
 from rollback_guard.core.situation import Situation
-from rollback_guard.core.state import EVERYTHING, GroupState, State
+from rollback_guard.core.state import EVERYTHING, GroupState, Pause, State
 from rollback_guard.core.view import (
     Command,
     GroupView,
@@ -119,7 +119,7 @@ def build(policy: Policy, state: State, running: Running, *, now: datetime) -> S
         intents_open=tuple(intent.key for incident in state.incidents.values() for intent in incident.open_intents),
         journal_failed_since=running.journal_failed_since,
         clock_steps=running.clock_steps,
-        paused=_pause(state, EVERYTHING, now),
+        paused=_pause(pause_by_name(state, EVERYTHING, now), everything=True),
         maintenance=tuple(window for window in state.maintenance if now < window.until),
         fleet_actions_left=None if fleet_left is None else max(0, fleet_left),
         heartbeat_at=running.heartbeat_at,
@@ -133,11 +133,9 @@ def _situation(policy: Policy, state: State, guard: Guard, now: datetime) -> Sit
     return Situation(policy=policy, state=state, guard=guard, slot=now, now=now)
 
 
-def _pause(state: State, guard: str, now: datetime) -> PauseView | None:
-    pause = pause_of(state, guard, now)
+def _pause(pause: Pause | None, *, everything: bool) -> PauseView | None:
     if pause is None:
         return None
-    everything = pause is state.pauses.get(EVERYTHING)
     return PauseView(since=pause.since, by=pause.by, why=pause.why, until=pause.until, everything=everything)
 
 
@@ -151,6 +149,7 @@ def _guard(policy: Policy, state: State, guard: Guard, now: datetime) -> GuardVi
         for window in state.maintenance
         if now < window.until and (not window.guards or guard.name in window.guards)
     ]
+    of_all, by_name = (pause_by_name(state, name, now) for name in (EVERYTHING, guard.name))
     view = GuardView(
         name=guard.name,
         rules=tuple(rule.id for rule in it.rules()),
@@ -164,7 +163,8 @@ def _guard(policy: Policy, state: State, guard: Guard, now: datetime) -> GuardVi
         warming_up_until=warm_at if warm_at > now else None,
         armed=not is_unarmed(it),
         braked_by=brake(it),
-        paused=_pause(state, guard.name, now),
+        paused=_pause(of_all, everything=True) or _pause(by_name, everything=False),
+        paused_by_name=_pause(by_name, everything=False),
         maintenance_until=max(windows, default=None),
         waiting=incident.waiting if incident else None,
         rollout=it.own.rollout,

@@ -64,12 +64,19 @@ class Intent:
     timeout: timedelta | None = None
     notify: tuple[str, ...] = ()
     undoes: str = ""
+    further: tuple[str, ...] = ()
     by: str = ""
     why: str = ""
     outcome: Outcome | None = None
     concluded_at: datetime | None = None
     attempts: int = 0
     detail: str = ""
+    held: bool = False
+
+    @property
+    def following(self) -> int:
+        """Index of the step that may come after it: itself once more where people held it back."""
+        return self.step if self.held else self.step + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +111,8 @@ class Incident:
         intents: The steps that were begun, oldest first.
         undos: What was done to take steps back, oldest first.
         queue: Steps that a person wants to be run next, one after the other.
+        queued: Their names; empty where the journal is older than that they are written down.
+        undo_queue: Keys of the intents that a person wants to be taken back, with the one that just is.
         escalated: How many levels of escalation were called.
         acknowledged_by: Who took care of it; empty for nobody yet.
         vetoed_by: Who cancelled its playbook while an action was under way.
@@ -119,6 +128,8 @@ class Incident:
     intents: tuple[Intent, ...] = ()
     undos: tuple[Intent, ...] = ()
     queue: tuple[int, ...] = ()
+    queued: tuple[str, ...] = ()
+    undo_queue: tuple[str, ...] = ()
     waiting: Waiting | None = None
     escalated: int = 0
     acknowledged_at: datetime | None = None

@@ -26,7 +26,7 @@ def verify(it: Situation, incident: Incident) -> Iterator[Record]:
         if it.seen_until(rules) - watch.passing_since >= last.stable_for:
             yield from recover(it, incident)
     elif last.outcome is Outcome.FAILED and it.persists(incident):
-        yield from climb(it, incident, last.step + 1, Reason.ACTION_FAILED)
+        yield from climb(it, incident, last.following, Reason.BREACH if last.held else Reason.ACTION_FAILED)
     elif it.slot >= watch.until:
         yield from _not_recovered(it, incident, watch)
 
@@ -55,7 +55,7 @@ def _not_recovered(it: Situation, incident: Incident, watch: Verification) -> It
     if incident.verdict is Verdict.BREACH:
         # What breached before a restart counts once its group has caught up, which is at that group's next slot.
         if it.persists(incident):
-            yield from climb(it, incident, last.step + 1, Reason.NOT_RECOVERED)
+            yield from climb(it, incident, last.following, Reason.NOT_RECOVERED)
     elif watch.extended:
         yield from hand_over(it, incident, Reason.CANNOT_TELL)
     else:

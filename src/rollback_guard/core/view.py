@@ -132,6 +132,8 @@ class GuardView:
     Attributes:
         armed: Whether it may act at all at present: always, or because a rollout is under way.
         braked_by: The brake that would hold it now, whether or not anything breaches; ``None`` if it may act.
+        paused: What holds for it now: the pause of all guards, or else its own.
+        paused_by_name: Its own pause, which outlasts that of all guards.
         maintenance_until: When the last of the maintenance windows that are open for it closes.
         waiting: The step of its incident that waits for a person.
         rollout: The last change under it; under way as long as it has no `finished_at`.
@@ -162,6 +164,7 @@ class GuardView:
     escalated: int = 0
     signals: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    paused_by_name: PauseView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,7 @@ def why(reason: Reason) -> str:
         case Reason.DRY_RUN:
             return "this is a dry run; otherwise it would act now"
         case Reason.IN_PROGRESS:
-            return "this incident's playbook is already under way"
+            return "what it began before is not over yet, and it does one thing at a time"
         case Reason.BLIND:
             return "it cannot see, and not knowing is no evidence"
         case Reason.AWAITING_VETO:

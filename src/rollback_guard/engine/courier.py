@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
 
 from rollback_guard.core.notice import Notice
-from rollback_guard.engine.desk import PAGE, Desk
+from rollback_guard.engine.desk import Desk
 from rollback_guard.engine.digest import is_pressing
+from rollback_guard.engine.pile import PAGE
 from rollback_guard.ports import Channel, Clock, JournalError, Letter, Outbox, Telemetry
 from rollback_guard.specs import ChannelSpec
 
@@ -34,7 +34,8 @@ BREATH = timedelta(milliseconds=250)
 OUTBOX_RESTS_FOR = timedelta(seconds=5)
 """After it could not be read or written."""
 
-CROWDED_OUT_FOR = timedelta(minutes=1)
+DEFECT_RESTS_FOR = timedelta(seconds=5)
+"""After what nobody foresaw: it must neither end the notices for good nor fill the log."""
 
 
 class Courier:
@@ -98,10 +99,13 @@ class Courier:
         """Deliver until `stop` is called."""
         while not self._is_stopping:
             self._woken.clear()
-            letters = await self._look()
-            await self._dispatch(letters)
-            await self._clock.sleep(BREATH)
-            await self._pause()
+            try:
+                self._dispatch(await self._look())
+                await self._clock.sleep(BREATH)
+                await self._pause()
+            except Exception:
+                log.exception("courier_failed")
+                await self._clock.sleep(DEFECT_RESTS_FOR)
 
     async def stop(self, patience: timedelta) -> None:
         """Begin nothing more, wait for what is under way, and leave the rest for the next start."""
@@ -129,17 +133,25 @@ class Courier:
         if self._looked_at < self._outbox_rests_until:
             return ()
         try:
-            letters = await self._outbox.due(self._clock.now(), most=PAGE)
-            known = [letter for letter in letters if letter.channel in self._desks]
+            desks = tuple(self._desks.items())
+            for name, desk in desks:
+                if desk.is_full and self._is_free(name, desk):
+                    await desk.look()
+            # Of a channel that takes nothing now the letters would fill the page, and hide those of another.
+            without = [name for name, desk in desks if desk.is_full or not self._is_free(name, desk)]
+            letters = await self._outbox.due(self._clock.now(), most=PAGE, without=without)
             for letter in letters:
                 if letter.channel not in self._desks:
                     await self._give_up(letter)
-            if len(letters) == PAGE:
-                await self._make_room(known)
         except JournalError as error:
             self._outbox_failed(error)
             return ()
-        return known
+        except Exception:
+            # What no journal keeps is delivered all the same.
+            log.exception("courier_failed")
+            self._outbox_rests_until = self._clock.elapsed() + DEFECT_RESTS_FOR
+            return ()
+        return letters
 
     def _outbox_failed(self, error: JournalError) -> None:
         log.warning("outbox_failed", error=str(error))
@@ -152,28 +164,15 @@ class Courier:
         await self._outbox.give_up(letter, self._clock.now(), why)
         self.wake()
 
-    async def _make_room(self, letters: Sequence[Letter]) -> None:
-        """Put off what cannot be sent now, where it fills the page and hides what could be."""
-        stuck = [letter for letter in letters if not self._is_free(letter.channel)]
-        if len(stuck) < len(letters):
-            return
-        first: Counter[str] = Counter()
-        for letter in stuck:
-            first[letter.channel] += 1
-            if first[letter.channel] > BATCH:
-                until = self._clock.now() + CROWDED_OUT_FOR
-                await self._outbox.postpone(letter, until, "the channel is behind")
-        self.wake()
+    def _is_free(self, name: str, desk: Desk) -> bool:
+        return name not in self._tasks and not desk.is_resting
 
-    def _is_free(self, name: str) -> bool:
-        return name not in self._tasks and not self._desks[name].is_resting
-
-    async def _dispatch(self, letters: Sequence[Letter]) -> None:
+    def _dispatch(self, letters: Sequence[Letter]) -> None:
         if self._is_stopping:
             return
         for name, desk in self._desks.items():
             mine = [letter for letter in letters if letter.channel == name]
-            if self._is_free(name) and (desk.takes(mine) or desk.has_urgent):
+            if self._is_free(name, desk) and (mine or desk.has_work):
                 # A letter that failed before waits for the others: perhaps it is the letter and not the channel.
                 mine.sort(key=lambda letter: (not is_pressing(letter.notice), letter.attempts, letter.number))
                 task = asyncio.create_task(self._deliver(name, desk, mine[:BATCH]), name=f"notify {name}")
@@ -185,7 +184,8 @@ class Courier:
         except JournalError as error:
             self._outbox_failed(error)
         except Exception:
-            log.exception("courier_crashed", channel=name)
+            log.exception("courier_failed", channel=name)
+            desk.rest(DEFECT_RESTS_FOR)
         finally:
             self._tasks.pop(name, None)
             self.wake()

@@ -12,6 +12,7 @@ import heapq
 import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 HEADER = "Rollback-Guard-Signature"
@@ -65,6 +66,59 @@ def sign(body: bytes, secret: bytes, at: datetime) -> str:
     return f"t={seconds},v1={_code(seconds, body, secret)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a header says, as far as it can be checked without the body: its form and its time."""
+
+    seconds: str
+    codes: tuple[str, ...]
+    until: datetime
+
+
+def read_claim(header: str | None, now: datetime, *, tolerance: timedelta = TOLERANCE) -> Claim:
+    """Read a header, which costs next to nothing.
+
+    Args:
+        header: As it arrived, or ``None``.
+        now: Aware UTC.
+        tolerance: How far the time in it may be from `now`, both ways.
+
+    Raises:
+        SignatureError: It has another form, or another time.
+    """
+    if not header:
+        raise SignatureError("there is no signature")
+    parts = _VALUE.fullmatch(header)
+    if parts is None:
+        raise SignatureError("the signature is not of the form t=…,v1=…")
+    at = datetime.fromtimestamp(int(parts[1]), UTC)
+    if abs(now - at) > tolerance:
+        raise SignatureError(f"the signature is not of the last {tolerance.total_seconds():.0f} seconds")
+    codes = tuple(code.partition("=")[2] for code in parts[2].split(",") if code)
+    return Claim(parts[1], codes, at + tolerance)
+
+
+def key_of(claim: Claim, body: bytes, secrets: Sequence[bytes]) -> bytes:
+    """Return the key that signed exactly this body: one pass over it for each key, however many codes there are.
+
+    Raises:
+        SignatureError: None of them did.
+    """
+    for secret in secrets:
+        if secret:
+            code = _code(claim.seconds, body, secret)
+            if any(hmac.compare_digest(each, code) for each in claim.codes):
+                return secret
+    raise SignatureError("no known key made this signature")
+
+
+def digest_of(claim: Claim, body: bytes) -> bytes:
+    """Return by what a request is known again: not its code, for of a body that two keys signed there are two."""
+    digest = hashlib.sha256(f"{claim.seconds}.".encode())
+    digest.update(body)
+    return digest.digest()
+
+
 def verify(
     header: str | None,
     body: bytes,
@@ -90,30 +144,14 @@ def verify(
     Raises:
         SignatureError: It does not hold.
     """
-    if not header:
-        raise SignatureError("there is no signature")
-    parts = _VALUE.fullmatch(header)
-    if parts is None:
-        raise SignatureError("the signature is not of the form t=…,v1=…")
-    seconds, codes = parts[1], [code.partition("=")[2] for code in parts[2].split(",") if code]
-    matches = [
-        secret
-        for secret in secrets
-        if secret and any(hmac.compare_digest(code, _code(seconds, body, secret)) for code in codes)
-    ]
-    if not matches:
-        raise SignatureError("no known key made this signature")
-    at = datetime.fromtimestamp(int(seconds), UTC)
-    if abs(now - at) > tolerance:
-        raise SignatureError(f"the signature is not of the last {tolerance.total_seconds():.0f} seconds")
-    # Not the code: of a body that two keys signed, either code alone would be a new one.
-    seen.take(hashlib.sha256(_signed(seconds, body)).digest(), until=at + tolerance, now=now)
-    return matches[0]
+    claim = read_claim(header, now, tolerance=tolerance)
+    key = key_of(claim, body, secrets)
+    seen.take(digest_of(claim, body), until=claim.until, now=now)
+    return key
 
 
 def _code(seconds: str, body: bytes, secret: bytes) -> str:
-    return hmac.new(secret, _signed(seconds, body), hashlib.sha256).hexdigest()
-
-
-def _signed(seconds: str, body: bytes) -> bytes:
-    return f"{seconds}.".encode() + body
+    # In two parts: a body of a megabyte is not copied to stand behind its time.
+    mac = hmac.new(secret, f"{seconds}.".encode(), hashlib.sha256)
+    mac.update(body)
+    return mac.hexdigest()

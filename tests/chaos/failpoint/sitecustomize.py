@@ -9,7 +9,8 @@ The variable CHAOS holds JSON:
     set       module constants by dotted name, spans in seconds
     forget    prune as if nothing had to be remembered for long
     stuck     a file: once it is there, evaluations never end
-    blocked   a file: once it is there, the event loop stands still
+    blocked   a file: while it is there, the event loop stands still
+    faketime  sleep in another way: libfaketime spoils the one that Python uses (clock_nanosleep) for a clock it leaves alone
 
 The product itself knows nothing of this.
 """
@@ -19,6 +20,7 @@ import functools
 import importlib
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -124,6 +126,8 @@ def install(plan):
         install_point(plan["point"])
     if plan.get("forget"):
         install_forgetting()
+    if plan.get("faketime"):
+        time.sleep = lambda seconds: select.select([], [], [], seconds)
     if plan.keys() & {"stuck", "blocked"}:
         install_sticking(plan)
 

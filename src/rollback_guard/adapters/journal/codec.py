@@ -8,7 +8,9 @@ version wrote could mean to forget an action.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,7 +20,7 @@ from rollback_guard.adapters.journal.chain import as_text
 from rollback_guard.core.records import Evaluated, Record
 from rollback_guard.ports import JournalError
 
-__all__ = ["Row", "as_json", "as_text", "decode", "encode", "from_json", "storable"]
+__all__ = ["Row", "as_json", "as_text", "decode", "decode_all", "encode", "from_json", "storable"]
 
 T = TypeVar("T")
 
@@ -59,6 +61,24 @@ def decode(body: str) -> Record:
         JournalError: It was written by another version, or by nobody.
     """
     return from_json(ADAPTER, body)
+
+
+def decode_all(path: Path, rows: Iterable[tuple[int, str]]) -> list[Record]:
+    """Return the records of a file that were written as these, numbers and JSON.
+
+    Raises:
+        JournalError: One of them was written by another version, or by nobody.
+    """
+    records = []
+    for seq, body in rows:
+        try:
+            records.append(decode(body))
+        except JournalError as error:
+            raise JournalError(
+                f"{path}: record {seq} is not one that this version writes: {error}; "
+                "a newer rollback-guard wrote it, or something else did"
+            ) from error
+    return records
 
 
 def as_json(adapter: TypeAdapter[T], value: T) -> str:

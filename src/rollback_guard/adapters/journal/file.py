@@ -30,6 +30,9 @@ WAL_BYTES = 4 * 1024 * 1024
 HEADER_BYTES = 100
 """No SQLite database is shorter; SQLite takes such a file for an empty one and would write over it."""
 
+LOOKING_KIB = 512
+"""Pages that a connection which only reads keeps in memory: it goes through the file once."""
+
 FULL_SYNC = 2
 """`PRAGMA synchronous`: every commit is on the disk before it returns."""
 
@@ -101,6 +104,23 @@ def connect(path: Path) -> sqlite3.Connection:
         _check_end(connection)
         # The write-ahead log was made just now; SQLite does not say when its folder could not be synced.
         sync(path.parent)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def look(path: Path) -> sqlite3.Connection:
+    """Return a connection that can only read, to a journal that another one of this process has opened.
+
+    Raises:
+        sqlite3.Error: The disk refuses.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S
+    )
+    try:
+        connection.execute(f"PRAGMA cache_size = -{LOOKING_KIB}")
     except BaseException:
         connection.close()
         raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Protocol, TypeVar
 
@@ -27,14 +28,29 @@ SENT = "sent"
 GIVEN_UP = "given_up"
 
 WAITING = """
-    SELECT first.number, first.channel, first.attempts, notices.body
+    SELECT first.number, first.channel, first.put_at, first.attempts, notices.body
     FROM (
-        SELECT min(number) AS number, channel, next_at, attempts FROM letters
+        SELECT min(number) AS number, channel, put_at, next_at, attempts FROM letters
         WHERE ended IS NULL AND number NOT IN (SELECT value FROM json_each(?)) GROUP BY channel, thread
     ) AS first JOIN notices ON notices.number = (SELECT notice FROM letters WHERE number = first.number)
-    WHERE first.next_at <= ? ORDER BY first.number LIMIT ?
+    WHERE first.next_at <= ? AND first.channel NOT IN (SELECT value FROM json_each(?))
+    ORDER BY first.number LIMIT ?
 """
 """Beside the minimum, SQLite takes the other columns from the row that has it."""
+
+LEFT = """
+    SELECT letters.number, channel, put_at, attempts, notices.body
+    FROM letters JOIN notices ON notices.number = letters.notice
+    WHERE ended IS NULL AND letters.number NOT IN (SELECT value FROM json_each(?))
+    AND channel = ? AND letters.number > ? AND (? IS NULL OR thread = ?)
+    ORDER BY letters.number LIMIT ?
+"""
+
+SHIFT = """
+    UPDATE letters SET put_at = moved(put_at), next_at = moved(next_at), ended_at = moved(ended_at)
+    WHERE ended IS NULL OR ended = ?
+"""
+"""What was given up keeps the time at which it was: nothing is counted from it."""
 
 END = (
     "UPDATE letters SET ended = ?, ended_at = ?, error = ?, attempts = attempts + 1 WHERE number = ? AND ended IS NULL"
@@ -86,9 +102,14 @@ class SqliteOutbox:
         self._in_thread = in_thread
         self._unwritten: dict[int, End] = {}
 
-    async def due(self, now: datetime, *, most: int) -> Sequence[Letter]:
+    async def due(self, now: datetime, *, most: int, without: Collection[str] = ()) -> Sequence[Letter]:
         """Return letters to be sent now, oldest first: of each channel's thread only the oldest that is left."""
-        return await self._in_thread(lambda: self._due(now, most))
+        return await self._in_thread(lambda: self._due(now, most, sorted(without)))
+
+    async def left(self, channel: str, *, after: int, most: int, thread: str | None = None) -> Sequence[Letter]:
+        """Return what a channel has not got yet, due or not, oldest first."""
+        known = None if thread is None else storable(thread)
+        return await self._in_thread(lambda: self._left(channel, after, most, known))
 
     async def sent(self, letter: Letter, at: datetime) -> None:
         """Forget a letter that was delivered."""
@@ -121,22 +142,51 @@ class SqliteOutbox:
         """Return by channel what waits to be delivered."""
         return await self._in_thread(self._backlog)
 
+    async def shift(self, by: timedelta) -> None:
+        """Move every time from which spans are counted, because the wall clock was set by so much."""
+        await self._in_thread(lambda: self._shift(by))
+
     # What follows runs in the journal's thread.
 
-    def _due(self, now: datetime, most: int) -> list[Letter]:
+    def _due(self, now: datetime, most: int, without: Sequence[str]) -> list[Letter]:
         letters = []
-        for number, channel, attempts, body in self._store.query(WAITING, (self._ended(), as_text(now), most)):
+        for row in self._store.query(WAITING, (self._ended(), as_text(now), json.dumps(without), most)):
             try:
-                notice = from_json(_adapter(), body)
+                letters.append(_letter(row))
             except JournalError as error:
                 # It can never be sent, and must not keep the ones behind it.
-                why = f"unreadable: {error}"
+                number, channel, why = row[0], row[1], f"unreadable: {error}"
                 log.error("letter_given_up", letter=number, channel=channel, why=why)  # noqa: TRY400  it says it all
                 self._unwritten[number] = End(channel=channel, how=GIVEN_UP, at=as_text(now), why=why)
-                continue
-            letters.append(Letter(number=number, channel=channel, notice=notice, attempts=attempts))
         self._catch_up()
         return letters
+
+    def _left(self, channel: str, after: int, most: int, thread: str | None) -> list[Letter]:
+        letters: list[Letter] = []
+        while len(letters) < most:
+            rows = self._store.query(LEFT, (self._ended(), channel, after, thread, thread, most - len(letters)))
+            if not rows:
+                break
+            for row in rows:
+                after = row[0]
+                # One that nobody can read is given up when its turn comes.
+                with suppress(JournalError):
+                    letters.append(_letter(row))
+        return letters
+
+    def _shift(self, by: timedelta) -> None:
+        def moved(at: str) -> str:
+            return as_text(datetime.fromisoformat(at) + by)
+
+        def move(connection: sqlite3.Connection) -> None:
+            connection.create_function("moved", 1, lambda at: at and moved(at), deterministic=True)
+            connection.execute(SHIFT, (SENT,))
+
+        self._store.write(move)
+        self._unwritten = {
+            number: replace(end, at=moved(end.at)) if end.how == SENT else end
+            for number, end in self._unwritten.items()
+        }
 
     def _end(self, number: int, end: End) -> None:
         self._unwritten[number] = end
@@ -176,6 +226,17 @@ class SqliteOutbox:
         return {
             channel: Backlog(letters=count, oldest=datetime.fromisoformat(oldest)) for channel, count, oldest in rows
         }
+
+
+def _letter(row: tuple[int, str, str, int, str]) -> Letter:
+    number, channel, put_at, attempts, body = row
+    return Letter(
+        number=number,
+        channel=channel,
+        notice=from_json(_adapter(), body),
+        put_at=datetime.fromisoformat(put_at),
+        attempts=attempts,
+    )
 
 
 @cache

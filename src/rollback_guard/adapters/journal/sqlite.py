@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +14,10 @@ import structlog
 
 from rollback_guard.adapters.journal import chain, retention
 from rollback_guard.adapters.journal import checkpoint as checkpoints
-from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, Link, as_text
-from rollback_guard.adapters.journal.codec import decode, encode
+from rollback_guard.adapters.journal.chain import ANCHOR, HEAD, Head, Link
+from rollback_guard.adapters.journal.codec import decode_all, encode
 from rollback_guard.adapters.journal.outbox import SqliteOutbox, put
+from rollback_guard.adapters.journal.reader import MOST_FOUND, Reader
 from rollback_guard.adapters.journal.retention import Known, open_incidents
 from rollback_guard.adapters.journal.store import Store
 from rollback_guard.core.notice import Notice
@@ -28,18 +29,15 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-MOST_AROUND = 20_000
-"""Records that are read to tell what was seen during an incident."""
-
 CHUNK = 1000
-"""Records per query: between two of them an append has its turn, and no long reader keeps the write-ahead log."""
+"""Records per query at the start; it bounds the memory."""
 
 
 class SqliteJournal:
     """A journal in one file, for one process.
 
-    It is open once it is made. All that touches the file runs in one thread of its own, so that the event loop never
-    waits for a disk and writes keep their order.
+    It is open once it is made. All that writes runs in one thread of its own, so that the event loop never waits for a
+    disk and writes keep their order; those who only look have another thread, and nobody who writes waits for them.
 
     Args:
         path: The database; its folder is made if it is not there. ``.lock`` and ``.ballast`` lie beside it.
@@ -65,6 +63,7 @@ class SqliteJournal:
         self._told = self._head.seq
         self._is_ahead = False
         self._checkpointed: Known | None = None
+        self._reader = Reader(self._path, self._store)
         self.outbox = SqliteOutbox(self._store, self._in_thread)
 
     @property
@@ -145,34 +144,45 @@ class SqliteJournal:
                 break
         return forgotten
 
-    async def read(self, *, incident: str | None = None) -> Sequence[Record]:
-        """Return all records, oldest first, or those of one incident.
+    async def read(self, *, incident: str | None = None, kinds: Collection[str] = ()) -> Sequence[Record]:
+        """Return all records, oldest first, or those of one incident, or of some kinds.
 
         Raises:
             JournalError: The file cannot be read, or another version wrote it.
         """
-        last = await self._in_thread(self._last)
-        records: list[Record] = []
-        done = 0
-        while done < last:
-            after = done
-            chunk, done = await self._in_thread(lambda: self._read(incident, after, last))  # noqa: B023  awaited here
-            records += chunk
-        return records
+        return await self._reader.read(incident, kinds)
 
-    async def around(self, start: datetime, end: datetime) -> Sequence[Record]:
+    async def around(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        rules: Collection[str] = (),
+        most: int = MOST_FOUND,
+        newest: bool = False,
+    ) -> Sequence[Record]:
         """Return what belongs to no incident, from then to then, oldest first; of a long time only the beginning.
 
+        An evaluation in which nothing changed tells nothing, and is left out.
+
+        Args:
+            start: Not before this instant.
+            end: Not after it.
+            rules: Of evaluations only those in which one of these moved; none means any rule.
+            most: As many records at most.
+            newest: Whether of a long time the end is returned, instead of the beginning.
+
         Raises:
             JournalError: The file cannot be read, or another version wrote it.
         """
-        return await self._in_thread(lambda: self._around(start, end))
+        return await self._reader.around(start, end, rules, most, newest=newest)
 
     async def close(self) -> None:
         """Move the write-ahead log into the database and release both; closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
+        await self._reader.close()
         await asyncio.wrap_future(self._thread.submit(self._store.close))
         self._thread.shutdown(wait=False)
 
@@ -237,7 +247,7 @@ class SqliteJournal:
                 raise JournalError(
                     f"{flaw}; `rollback-guard journal verify` says more; put a backup in its place or move it away"
                 )
-        return self._decoded([(row[0], row[4]) for row in rows]), at
+        return decode_all(self._path, [(row[0], row[4]) for row in rows]), at
 
     def _keep(self, state: State, seq: int) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -253,39 +263,6 @@ class SqliteJournal:
 
     def _forget(self, until: retention.Limit) -> int:
         return self._store.write(lambda connection: retention.forget(connection, until))
-
-    def _last(self) -> int:
-        return int(self._store.query("SELECT coalesce(max(seq), 0) FROM records")[0][0])
-
-    def _read(self, incident: str | None, after: int, until: int) -> tuple[list[Record], int]:
-        """Return the records of one chunk, and up to where it goes."""
-        which, values = ("", ()) if incident is None else ("incident = ? AND ", (incident,))
-        rows = self._store.query(
-            # The fragment is one of two constants.
-            f"SELECT seq, body FROM records WHERE {which}seq > ? AND seq <= ? ORDER BY seq LIMIT {CHUNK}",  # noqa: S608
-            (*values, after, until),
-        )
-        return self._decoded(rows), rows[-1][0] if len(rows) == CHUNK else until
-
-    def _around(self, start: datetime, end: datetime) -> list[Record]:
-        return self._decoded(
-            self._store.query(
-                "SELECT seq, body FROM records WHERE incident IS NULL AND at BETWEEN ? AND ? ORDER BY at, seq LIMIT ?",
-                (as_text(start), as_text(end), MOST_AROUND),
-            )
-        )
-
-    def _decoded(self, rows: Sequence[tuple[int, str]]) -> list[Record]:
-        records = []
-        for seq, body in rows:
-            try:
-                records.append(decode(body))
-            except JournalError as error:
-                raise JournalError(
-                    f"{self._path}: record {seq} is not one that this version writes: {error}; "
-                    "a newer rollback-guard wrote it, or something else did"
-                ) from error
-        return records
 
 
 def _only_ends_actions(records: Sequence[Record]) -> bool:

@@ -93,10 +93,17 @@ class Store:
             self.connection.close()
             self._lock.release()
 
-    def _write(self, work: Callable[[sqlite3.Connection], T], *, ends_an_action: bool) -> T:
+    def expect_in_place(self) -> None:
+        """Refuse a file that was moved, removed or replaced under us: nobody would find again what is written to it.
+
+        Raises:
+            JournalError: It is another file.
+        """
         if _identity(self._path) != self._identity:
-            # Nobody would ever find again what is written to a file that was moved, removed or replaced under us.
             raise JournalError("the file was replaced while it was in use; restart the guard")
+
+    def _write(self, work: Callable[[sqlite3.Connection], T], *, ends_an_action: bool) -> T:
+        self.expect_in_place()
         if not ends_an_action and self._ballast.is_spent():
             raise OSError(errno.ENOSPC, "the last room is kept for the outcomes of actions")
         try:

@@ -43,9 +43,12 @@ class Metrics:
 
     Args:
         snapshot: Called on the event loop, at most once per `CACHED`.
+        incident: Looks up an incident; called for records of those that were opened before this process began.
     """
 
-    def __init__(self, snapshot: Callable[[], Snapshot], clock: Clock) -> None:
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], clock: Clock, *, incident: Callable[[str], Incident | None]
+    ) -> None:
         # `_created` doubles the number of series of every counter; Prometheus does not use it in this format.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._snapshot = snapshot
@@ -58,8 +61,8 @@ class Metrics:
             metric: Spans(metric, self._registry) for metric in METRICS if metric.kind is Kind.HISTOGRAM
         }
         ProcessCollector(registry=self._registry)
-        self._reactions = Reactions(self._incident)
-        self._tally = Tally(self._incident)
+        self._reactions = Reactions(incident)
+        self._tally = Tally(incident)
         self._names: Names = {}
         self._rendering = asyncio.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
@@ -145,9 +148,6 @@ class Metrics:
             self._names = names
         counted_so_far = (family(metric, counted.rows()) for metric, counted in self._counters.items())
         return "".join((gauges.render(snapshot), *counted_so_far)).encode() + generate_latest(self._registry)
-
-    def _incident(self, incident: str) -> Incident | None:
-        return next((each for each in self._snapshot().incidents if each.id == incident), None)
 
 
 def _names(snapshot: Snapshot) -> Names:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from apprise import NotifyType
+    from apprise import Apprise, NotifyType
 
 SAID_CHARS = 2000
 
@@ -24,6 +25,7 @@ CONNECT_SHARE, READ_SHARE = 0.3, 0.6
 """Of the time there is; Apprise's own four seconds are short for a service that is in trouble itself."""
 
 PAGERDUTY = "pagerduty://"
+GIVEN_ACTION = re.compile(r"[?&]action=", re.IGNORECASE)
 
 
 class Said(logging.Handler):
@@ -76,6 +78,8 @@ def _deliver(order: dict[str, Any]) -> tuple[str, str]:
     service = apprise.Apprise(asset=asset)
     if not service.add(_threaded(order["url"], order["thread"])):
         return "refused", said.text()
+    if not _wanted(service, order):
+        return "delivered", ""
     delivered = service.notify(
         title=order["title"],
         body=order["body"],
@@ -83,6 +87,21 @@ def _deliver(order: dict[str, Any]) -> tuple[str, str]:
         body_format=apprise.NotifyFormat.TEXT,
     )
     return ("delivered" if delivered else "failed"), said.text()
+
+
+def _wanted(service: Apprise, order: dict[str, Any]) -> bool:
+    """Leave PagerDuty out where a notice only informs, and say whether anybody is left.
+
+    PagerDuty knows no message that calls nobody: it would open an incident, and nothing would ever resolve it. Where
+    the URL itself says what PagerDuty is to do, that counts.
+    """
+    if order["urgency"] != "info" or order["resolves"]:
+        return True
+    for place in reversed(range(len(service))):
+        is_pagerduty = f"{service[place].secure_protocol}://" == PAGERDUTY
+        if is_pagerduty and not GIVEN_ACTION.search(order["url"]):
+            service.pop(place)
+    return len(service) > 0
 
 
 def _loudness(types: type[NotifyType], order: dict[str, Any]) -> NotifyType:

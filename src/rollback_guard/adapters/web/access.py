@@ -6,8 +6,9 @@ machine may change anything. Nothing that a caller presented is repeated in an a
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,12 +19,15 @@ from rollback_guard.adapters.web.limiter import Failures
 from rollback_guard.adapters.web.refusal import Refusal
 from rollback_guard.adapters.web.tokens import Scope, Token, TokenFile
 from rollback_guard.ports import Telemetry
-from rollback_guard.wire.signature import HEADER, ReplayCache, SignatureError, verify
+from rollback_guard.wire.signature import HEADER, Claim, ReplayCache, SignatureError, digest_of, key_of, read_claim
 
 log = structlog.get_logger()
 
 LOOPBACK = "loopback"
 """The name of whoever needs no token."""
+
+AT_ONCE_BYTES = 16 * 1024
+"""A longer body is not hashed on the event loop; of twenty keys this takes about a millisecond."""
 
 CHALLENGE = 'Bearer realm="rollback-guard"'
 
@@ -59,26 +63,47 @@ class Access:
             raise self._short(found, need)
         return found.name
 
-    def is_signed(self, connection: Connection, need: Scope) -> bool:
-        """Say whether a caller proves by a signature instead of a token who they are; only senders of alerts may."""
+    def claim(self, connection: Connection, need: Scope) -> Claim | None:
+        """Return what a caller claims who proves by a signature who they are; only senders of alerts may.
+
+        Nothing of the body is needed for this. To check a signature costs as much as the body is long, so who failed
+        too often has to wait; one that is right is held up with those that are not, for nobody can tell them apart yet.
+
+        Returns:
+            The claim, ``None`` where a token is what counts.
+
+        Raises:
+            Refusal: The claim is none, or too old, or too many from there did not hold.
+        """
         headers = Headers(scope=connection)
         if need is not Scope.ALERT or HEADER not in headers or "authorization" in headers:
-            return False
-        return self._tokens is not None and bool(self._tokens.keys().signers)
+            return None
+        if self._tokens is None or self._failures is None or not self._tokens.keys().signers:
+            return None
+        if (wait_s := self._failures.wait(_address(connection))) is not None:
+            raise self._too_many(wait_s)
+        try:
+            return read_claim(headers[HEADER], self._tokens.clock.now())
+        except SignatureError as error:
+            raise self._unknown(connection, "signature", str(error)) from None
 
-    def verify(self, connection: Connection, body: bytes) -> str:
+    async def verify(self, connection: Connection, claim: Claim, body: bytes) -> str:
         """Return the name of whoever signed a body.
 
         Raises:
-            Refusal: The signature does not hold, is too old or was here before.
+            Refusal: The signature does not hold, or was here before.
         """
-        assert self._tokens is not None  # noqa: S101  only then something counts as signed
+        assert self._tokens is not None  # noqa: S101  only then there is a claim
         signers = {each.secret.encode(): each.name for each in self._tokens.keys().signers}
-        given = Headers(scope=connection).get(HEADER)
         try:
-            return signers[verify(given, body, tuple(signers), self._tokens.clock.now(), seen=self._replays)]
+            if len(body) > AT_ONCE_BYTES:
+                key, digest = await asyncio.to_thread(_proof, claim, body, tuple(signers))
+            else:
+                key, digest = _proof(claim, body, tuple(signers))
+            self._replays.take(digest, until=claim.until, now=self._tokens.clock.now())
         except SignatureError as error:
             raise self._unknown(connection, "signature", str(error)) from None
+        return signers[key]
 
     def _local(self, connection: Connection) -> str:
         if is_local(connection):
@@ -88,19 +113,19 @@ class Access:
 
     def _unknown(self, connection: Connection, kind: str, words: str) -> Refusal:
         """Count one who did not prove who they are; return what they are told."""
-        address = str((connection.get("client") or ("",))[0])
+        address = _address(connection)
         wait_s = self._failures.count(address) if self._failures is not None else None
         if wait_s is not None:
-            self._telemetry.refused("rate_limited")
-            return Refusal(
-                429,
-                f"too many requests from here did not prove who sent them; try again in {wait_s}s",
-                headers={"retry-after": str(wait_s)},
-            )
+            return self._too_many(wait_s)
         self._telemetry.refused(kind)
         log.warning("caller_refused", kind=kind, client=address)
         invalid = ', error="invalid_token"' if kind == "bad_token" else ""
         return Refusal(401, words, headers={"www-authenticate": CHALLENGE + invalid})
+
+    def _too_many(self, wait_s: int) -> Refusal:
+        self._telemetry.refused("rate_limited")
+        words = f"too many requests from here did not prove who sent them; try again in {wait_s}s"
+        return Refusal(429, words, headers={"retry-after": str(wait_s)})
 
     def _short(self, token: Token, need: Scope) -> Refusal:
         self._telemetry.refused("scope")
@@ -110,6 +135,15 @@ class Access:
             f"the token of {token.name} lacks the scope {need}",
             headers={"www-authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{need}"'},
         )
+
+
+def _address(connection: Connection) -> str:
+    return str((connection.get("client") or ("",))[0])
+
+
+def _proof(claim: Claim, body: bytes, secrets: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the key that signed a body, and by what the request is known again."""
+    return key_of(claim, body, secrets), digest_of(claim, body)
 
 
 def _presented(headers: Mapping[str, str]) -> bytes | None:

@@ -76,7 +76,16 @@ def plain(value: Any) -> Any:
 
 
 def _member(value: Any, hint: Any) -> Any:
-    return dict(value) if hint == Labels else plain(value)
+    """Return a value as its type says: of labels alone nobody could tell that they are no list of pairs."""
+    if hint == Labels:
+        return dict(value)
+    arguments = get_args(hint)
+    match get_origin(hint):
+        case origin if origin is tuple and arguments[-1] is not Ellipsis:
+            return [_member(each, of) for each, of in zip(value, arguments, strict=True)]
+        case origin if origin is tuple:
+            return [_member(each, arguments[0]) for each in value]
+    return plain(value)
 
 
 def _not_a_number(value: float) -> str:
@@ -96,6 +105,9 @@ def schema(hint: Any, known: dict[str, Schema]) -> Schema:
         return {"anyOf": [schema(each, known) for each in arguments]}
     if origin is Literal:
         return {"const": arguments[0]}
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        parts = [schema(each, known) for each in arguments]
+        return {"type": "array", "prefixItems": parts, "minItems": len(parts), "maxItems": len(parts)}
     if origin in (tuple, frozenset):
         return {"type": "array", "items": schema(arguments[0], known)}
     if isinstance(hint, type):

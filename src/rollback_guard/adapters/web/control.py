@@ -64,10 +64,10 @@ class Control:
         needs, most, inner = endpoint.needs, endpoint.most, endpoint.handler
 
         async def handle(request: Request) -> Response:
-            signed = self._access.is_signed(request.scope, needs)
-            by = "" if signed else self._access.admit(request.scope, needs)
+            claim = self._access.claim(request.scope, needs)
+            by = self._access.admit(request.scope, needs) if claim is None else ""
             body = await _whole(request, most)
-            request.scope[BY] = self._access.verify(request.scope, body) if signed else by
+            request.scope[BY] = by if claim is None else await self._access.verify(request.scope, claim, body)
             request.scope[BODY] = body
             return await inner(request)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from rollback_guard.adapters.web.page import draw
 from rollback_guard.adapters.web.query import read_query
+from rollback_guard.adapters.web.queue import Queue
 from rollback_guard.adapters.web.refusal import Refusal, json_response
 from rollback_guard.adapters.web.replies import RolloutsView
 from rollback_guard.adapters.web.views import (
@@ -28,9 +29,12 @@ from rollback_guard.adapters.web.views import (
     worst_first,
 )
 from rollback_guard.core.fold import fold_all
+from rollback_guard.core.records import Record
 from rollback_guard.core.snapshot import Snapshot
 from rollback_guard.core.state import State
 from rollback_guard.core.story import tell, tell_guard
+from rollback_guard.ports import JournalError
+from rollback_guard.secret import redact
 
 RULES_SHOWN = 1000
 
@@ -45,6 +49,7 @@ class Handlers:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        self._stories = Queue()
 
     async def overview(self, request: Request) -> Response:
         """Show guards, rules and incidents to a person."""
@@ -105,12 +110,13 @@ class Handlers:
         if found is None:
             known = [each.name for each in snapshot.guards]
             raise Refusal(404, f"there is no guard {name}", near=_close(name, known))
-        records = await self._view.guard_records(name)
-        return await _json(
-            lambda: GuardStoryView(
-                at=snapshot.at, guard=found, story=tell_guard(records, name, rules=frozenset(found.rules))
+        async with self._stories.turn():
+            records = await _read(self._view.guard_records(name))
+            return await _json(
+                lambda: GuardStoryView(
+                    at=snapshot.at, guard=found, story=tell_guard(records, name, rules=frozenset(found.rules))
+                )
             )
-        )
 
     async def incidents(self, request: Request) -> Response:
         """Answer with the incidents."""
@@ -121,12 +127,17 @@ class Handlers:
     async def incident(self, request: Request) -> Response:
         """Answer with one incident, its story and its records."""
         id_, snapshot = request.path_params["id"], self._view.snapshot()
-        records = tuple(await self._view.records(id_))
-        own = [record for record in records if getattr(record, "incident", None) == id_]
-        found = fold_all(State(), own).incidents.get(id_)
-        if found is None:
-            raise Refusal(404, f"there is no incident {id_}", near=_near(id_, snapshot))
-        return await _json(lambda: IncidentView(at=snapshot.at, incident=found, story=tell(records), records=records))
+
+        def answer(records: tuple[Record, ...]) -> IncidentView:
+            own = [record for record in records if getattr(record, "incident", None) == id_]
+            found = fold_all(State(), own).incidents.get(id_)
+            if found is None:
+                raise Refusal(404, f"there is no incident {id_}", near=_near(id_, snapshot))
+            return IncidentView(at=snapshot.at, incident=found, story=tell(records), records=records)
+
+        async with self._stories.turn():
+            records = tuple(await _read(self._view.records(id_)))
+            return await _json(lambda: answer(records))
 
     async def rollouts(self, request: Request) -> Response:
         """Answer with the last rollout of each guard."""
@@ -146,6 +157,13 @@ class Handlers:
         query, snapshot = read_query(request.query_params, limit=ENTRIES_SHOWN), self._view.snapshot()
         found = tuple(each for each in snapshot.decisions if query.guard in (None, each.guard))
         return await _json(lambda: DecisionsView(at=snapshot.at, total=len(found), decisions=found[: query.limit]))
+
+
+async def _read(records: Awaitable[Sequence[Record]]) -> Sequence[Record]:
+    try:
+        return await records
+    except JournalError as error:
+        raise Refusal(503, f"the journal cannot be read: {redact(str(error))}") from error
 
 
 async def _json(answer: Callable[[], Any], code: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -38,14 +38,18 @@ class Bucket:
         self._left = float(rate.burst)
         self._at = now
 
-    def take(self, now: timedelta) -> timedelta | None:
-        """Take one; where it is empty, return how long until there is one again."""
+    def wait(self, now: timedelta) -> timedelta | None:
+        """Return how long until there is one; ``None`` where there is."""
         self._left = min(self._rate.burst, self._left + (now - self._at) / self._rate.every)
         self._at = now
-        if self._left < 1:
-            return (1 - self._left) * self._rate.every
-        self._left -= 1
-        return None
+        return (1 - self._left) * self._rate.every if self._left < 1 else None
+
+    def take(self, now: timedelta) -> timedelta | None:
+        """Take one; where it is empty, return how long until there is one again."""
+        wait = self.wait(now)
+        if wait is None:
+            self._left -= 1
+        return wait
 
 
 class Failures:
@@ -66,7 +70,16 @@ class Failures:
         if len(self._each) > ADDRESSES_REMEMBERED:
             self._each.popitem(last=False)
         wait = own.take(now) or self._all.take(now)  # who has none left of their own takes nothing from the others
-        return math.ceil(wait.total_seconds()) if wait else None
+        return _seconds(wait)
+
+    def wait(self, address: str) -> int | None:
+        """Return after how many whole seconds an address may fail again; ``None`` where it may now."""
+        own = self._each.get(_network(address))
+        return _seconds(own.wait(self._clock.elapsed())) if own else None
+
+
+def _seconds(wait: timedelta | None) -> int | None:
+    return math.ceil(wait.total_seconds()) if wait else None
 
 
 def _network(address: str) -> str:

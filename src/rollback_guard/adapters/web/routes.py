@@ -75,6 +75,9 @@ NOT_DONE: dict[int, Any] = {
     503: ErrorView,
 }
 
+NOT_TOLD: dict[int, Any] = {404: ErrorView, 503: ErrorView}
+"""What may be answered in place of a story."""
+
 
 def endpoints(handle: Handlers, control: Control) -> tuple[Endpoint, ...]:
     """Return all routes but that of the document that describes them."""
@@ -93,9 +96,9 @@ def endpoints(handle: Handlers, control: Control) -> tuple[Endpoint, ...]:
         Endpoint(path="/api/v1/status", handler=handle.status, answers={200: StatusView}),
         _list("/api/v1/rules", handle.rules, RulesView),
         _list("/api/v1/guards", handle.guards, GuardsView),
-        Endpoint(path="/api/v1/guards/{id}", handler=handle.guard, answers={200: GuardStoryView, 404: ErrorView}),
+        Endpoint(path="/api/v1/guards/{id}", handler=handle.guard, answers={200: GuardStoryView, **NOT_TOLD}),
         _list("/api/v1/incidents", handle.incidents, IncidentsView),
-        Endpoint(path="/api/v1/incidents/{id}", handler=handle.incident, answers={200: IncidentView, 404: ErrorView}),
+        Endpoint(path="/api/v1/incidents/{id}", handler=handle.incident, answers={200: IncidentView, **NOT_TOLD}),
         _list("/api/v1/decisions", handle.decisions, DecisionsView),
         _list("/api/v1/rollouts", handle.rollouts, RolloutsView),
         *_changes(control),

@@ -41,7 +41,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
             yield document.problem("secret-in-url", message, mark, hint=HINT, level=level)
     if model.dead_man:
         yield from _one_of_two(document, ("dead_man",), model.dead_man)
-        if model.dead_man.timeout > model.dead_man.every:
+        if model.dead_man.timeout and model.dead_man.timeout > model.dead_man.every:
             message = f"a call may take longer than the {format_duration(model.dead_man.every)} until the next one"
             mark = document.value_mark(("dead_man", "timeout"))
             hint = "Shorten `timeout` or lengthen `every`."

@@ -8,7 +8,8 @@ from typing import Any, assert_never
 from rollback_guard.core import wording
 from rollback_guard.core.model import Otherwise
 from rollback_guard.core.notice import Notice, NoticeKind, Urgency
-from rollback_guard.core.notices import message, shared
+from rollback_guard.core.notices import message
+from rollback_guard.core.notices.shared import Together
 from rollback_guard.core.notices.telling import Data, Telling, stamp
 from rollback_guard.core.records import (
     Awaited,
@@ -38,8 +39,8 @@ def course(it: Telling, record: Course) -> Iterator[Notice]:
     incident = it.state.incidents.get(record.incident or "")
     if incident is None:
         return
-    storm = shared.storm_of(it.policy, it.state, incident)
-    if shared.is_one_of_many(it.policy, storm, incident):
+    storm = it.storms.of(incident)
+    if storm and it.storms.is_one_of_many(incident):
         yield from _in_storm(it, record, incident, storm)
         return
     match record:
@@ -63,7 +64,7 @@ def course(it: Telling, record: Course) -> Iterator[Notice]:
             assert_never(record)
 
 
-def _in_storm(it: Telling, record: Course, incident: Incident, storm: tuple[Incident, ...]) -> Iterator[Notice]:
+def _in_storm(it: Telling, record: Course, incident: Incident, storm: Together) -> Iterator[Notice]:
     """Tell of all guards of a storm at once: each channel hears of its beginning, of each level, and of its end."""
     match record:
         case Decided() if message.brakes_on(record.decision, record.reason):
@@ -77,13 +78,14 @@ def _in_storm(it: Telling, record: Course, incident: Incident, storm: tuple[Inci
             yield _ended(it, record, incident)
         case IncidentCleared():
             yield _cleared(it, record, incident)
+            yield from _storm_over(it, record, storm)
         case _:
             return
 
 
-def _storm(it: Telling, record: Decided, incident: Incident, storm: tuple[Incident, ...]) -> Iterator[Notice]:
+def _storm(it: Telling, record: Decided, incident: Incident, storm: Together) -> Iterator[Notice]:
     for channel in it.critical(incident.guard):
-        guards = tuple(dict.fromkeys(each.guard for each in storm))
+        guards = it.storms.guards_of(storm)
         shown = ", ".join(guards[: message.STEPS_SHOWN])
         yield it.notice(
             NoticeKind.HOLDING,
@@ -106,8 +108,8 @@ def _storm(it: Telling, record: Decided, incident: Incident, storm: tuple[Incide
         )
 
 
-def _storm_over(it: Telling, record: IncidentEnded, storm: tuple[Incident, ...]) -> Iterator[Notice]:
-    over = [channel for channel in it.critical(record.guard) if not shared.open_for(it.policy, storm, channel)]
+def _storm_over(it: Telling, record: IncidentEnded | IncidentCleared, storm: Together) -> Iterator[Notice]:
+    over = [channel for channel in it.critical(record.guard) if not it.storms.open_for(storm, channel)]
     for channel in over:
         yield it.notice(
             NoticeKind.RECOVERED,
@@ -149,7 +151,7 @@ def _opened(it: Telling, record: IncidentOpened, incident: Incident) -> Iterator
     )
 
 
-def _held(it: Telling, record: Decided, incident: Incident, storm: tuple[Incident, ...]) -> Iterator[Notice]:
+def _held(it: Telling, record: Decided, incident: Incident, storm: Together) -> Iterator[Notice]:
     if not message.brakes_on(record.decision, record.reason) or it.opens(incident.id):
         return
     if record.reason is Reason.STORM and storm:
@@ -313,7 +315,7 @@ def _cleared(it: Telling, record: IncidentCleared, incident: Incident) -> Notice
 
 
 def _escalated(
-    it: Telling, record: Escalated, incident: Incident, *, channel: str = "", storm: tuple[Incident, ...] = ()
+    it: Telling, record: Escalated, incident: Incident, *, channel: str = "", storm: Together = ()
 ) -> Notice:
     lasted = wording.span(record.at - incident.opened_at)
     evidence = it.evidence(incident)

@@ -48,7 +48,7 @@ def order(it: Telling, record: InIncident | OfGuard) -> Iterator[Notice]:
     yield it.notice(
         NoticeKind.ORDERED,
         id_=f"{incident_id or guard or 'all'}/{record.kind}/{stamp(record.at)}",
-        thread=incident_id or f"orders/{guard or 'all'}",
+        thread=incident_id or f"{_matter(record)}/{guard or 'all'}",
         at=record.at,
         urgency=Urgency.INFO,
         channels=it.critical(guard) if guard else everybody(it.policy),
@@ -61,8 +61,14 @@ def order(it: Telling, record: InIncident | OfGuard) -> Iterator[Notice]:
         ),
         guard=guard,
         incident=incident_id,
+        resolves=isinstance(record, Resumed | RolloutFinished),
         data=(("order", record.kind), ("by", record.by), ("why", why)),
     )
+
+
+def _matter(record: InIncident | OfGuard) -> str:
+    """Return what an order is about: its end must not end something else that was ordered for the same guard."""
+    return "rollout" if isinstance(record, RolloutStarted | RolloutFinished) else "pause"
 
 
 def _said(it: Telling, record: InIncident | OfGuard) -> str:

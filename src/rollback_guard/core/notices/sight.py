@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from rollback_guard.core import wording
 from rollback_guard.core.notice import Notice, NoticeKind, Urgency
 from rollback_guard.core.notices import message, shared
-from rollback_guard.core.notices.telling import Telling, stamp
-from rollback_guard.core.records import Decided, Decision, Reason
+from rollback_guard.core.notices.telling import Telling, everybody, stamp
+from rollback_guard.core.records import Configured, Decided, Decision, MaintenanceChanged, Reason, RolloutStarted
 
 BLIND = "blind"
 """The thread of everybody's blindness: its cause is mostly shared."""
@@ -28,8 +29,42 @@ def begun(it: Telling, record: Decided) -> Iterator[Notice]:
     """Tell of a warning and of blindness."""
     if _warns(record):
         yield _warning(it, record)
-    elif shared.is_blind(record):
-        yield from _blind(it, record)
+    elif shared.is_blind(record) and not shared.is_muted(it.policy, it.state, record.guard, record.at):
+        yield from _blind(it, record, at=record.at)
+
+
+def outlasted(it: Telling, record: MaintenanceChanged | RolloutStarted) -> Iterator[Notice]:
+    """Tell of blindness that began while nobody was to be called, and that has lasted beyond it.
+
+    What was told before has the same id.
+    """
+    for name, last in shared.blind(it.state):
+        if _was_quiet(it, record, name) and not shared.is_muted(it.policy, it.state, name, record.at):
+            yield from _blind(it, last, at=record.at)
+
+
+def let_go(it: Telling, record: Configured) -> Iterator[Notice]:
+    """Tell that blindness is over where it was that of guards that the configuration no longer has."""
+    gone = [name for name, _ in shared.blind(it.before) if it.guard(name) is None] if it.before else []
+    if gone:
+        yield it.notice(
+            NoticeKind.SEES_AGAIN,
+            id_=f"blind/let_go/{stamp(record.at)}",
+            thread=BLIND,
+            at=record.at,
+            urgency=Urgency.INFO,
+            channels=[channel for channel in everybody(it.policy) if not it.blind(channel)],
+            title=f"{it.policy.name}: nobody you hear of is blind any more; who was is no longer configured",
+            lines=(f"No longer in the configuration: {', '.join(gone[: message.RULES_SHOWN])}.", it.policy.url),
+            resolves=True,
+        )
+
+
+def _was_quiet(it: Telling, record: MaintenanceChanged | RolloutStarted, name: str) -> bool:
+    if isinstance(record, RolloutStarted):
+        return record.guard == name
+    # By its end, which may be past by now, a window that is only now closed would not count any more.
+    return it.before is not None and any(not window.guards or name in window.guards for window in it.before.maintenance)
 
 
 def _warns(decided: Decided | None) -> bool:
@@ -76,12 +111,12 @@ def _warning_over(it: Telling, record: Decided) -> Notice:
     )
 
 
-def _blind(it: Telling, record: Decided) -> Iterator[Notice]:
+def _blind(it: Telling, record: Decided, *, at: datetime) -> Iterator[Notice]:
     """Tell the first few guards one by one; from then on it is a shared cause, and each channel hears of it once."""
     alone: list[str] = []
     together: dict[str, tuple[str, ...]] = {}
     for channel in it.critical(record.guard):
-        blind = shared.blind_for(it.policy, it.state, channel)
+        blind = it.blind(channel)
         if len(blind) <= it.policy.storm.guards:
             alone.append(channel)
         else:
@@ -89,12 +124,12 @@ def _blind(it: Telling, record: Decided) -> Iterator[Notice]:
     guard = it.guard(record.guard)
     after = wording.span(guard.blind.after) if guard else "too long"
     outlook = "Next: nothing is done, for not knowing is no evidence. Give the guard its sight back."
-    seen = tuple(message.seen(it.policy, record.evidence, now=record.at))
+    seen = tuple(message.seen(it.policy, record.evidence, now=at))
     yield it.notice(
         NoticeKind.BLIND,
         id_=f"{record.guard}/blind/{stamp(record.at)}",
         thread=BLIND,
-        at=record.at,
+        at=at,
         urgency=Urgency.CRITICAL,
         channels=alone,
         title=f"{record.guard}: blind for {after}: {message.headline(record.evidence, 'nothing is known')}",
@@ -108,7 +143,7 @@ def _blind(it: Telling, record: Decided) -> Iterator[Notice]:
             NoticeKind.BLIND,
             id_=f"blind/{stamp(own.at if own else record.at)}/{channel}",
             thread=BLIND,
-            at=record.at,
+            at=at,
             urgency=Urgency.CRITICAL,
             channels=(channel,),
             title=f"{it.policy.name}: {len(blind)} guards are blind: {message.headline(record.evidence, '')}",
@@ -123,14 +158,18 @@ def _blind(it: Telling, record: Decided) -> Iterator[Notice]:
 
 
 def _sees_again(it: Telling, record: Decided) -> Iterator[Notice]:
-    """Tell it of the first few; of many only the last one, which ends what the channel was told."""
+    """Tell it of the first few; of many only the last one, which ends what the channel was told.
+
+    So too while nobody is called: what was told before that is ended, and what was not is no news.
+    """
+    is_muted = shared.is_muted(it.policy, it.state, record.guard, record.at)
+    any_left = any(True for _ in shared.blind(it.state)) if is_muted else False
     last: list[str] = []
     single: list[str] = []
     for channel in it.critical(record.guard):
-        were = shared.blind_for(it.policy, it.before, channel) if it.before else ()
-        if not shared.blind_for(it.policy, it.state, channel):
+        if not any_left if is_muted else not it.blind(channel):
             last.append(channel)
-        elif len(were) <= it.policy.storm.guards:
+        elif not is_muted and len(it.were_blind(channel)) <= it.policy.storm.guards:
             single.append(channel)
     for channels, all_see in ((single, False), (last, True)):
         more = "; nobody you hear of is blind any more" if all_see else ""

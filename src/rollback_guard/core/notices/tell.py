@@ -10,18 +10,21 @@ from rollback_guard.core.notice import Notice, NoticeKind, Urgency
 from rollback_guard.core.notices import message
 from rollback_guard.core.notices.course import course
 from rollback_guard.core.notices.order import ORDERS, order
-from rollback_guard.core.notices.sight import begun, ended
+from rollback_guard.core.notices.sight import begun, ended, let_go, outlasted
 from rollback_guard.core.notices.telling import Telling, everybody, stamp
 from rollback_guard.core.records import (
     Awaited,
     Concluded,
+    Configured,
     Decided,
     Escalated,
     IncidentCleared,
     IncidentEnded,
     IncidentOpened,
     Intended,
+    MaintenanceChanged,
     Record,
+    RolloutStarted,
 )
 from rollback_guard.core.state import State
 
@@ -80,3 +83,7 @@ def _told(it: Telling, record: Record) -> Iterator[Notice]:
         yield from course(it, record)
     elif isinstance(record, ORDERS):
         yield from order(it, record)
+    if isinstance(record, MaintenanceChanged | RolloutStarted):
+        yield from outlasted(it, record)
+    elif isinstance(record, Configured):
+        yield from let_go(it, record)

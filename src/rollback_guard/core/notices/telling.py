@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from rollback_guard.core.model import Guard, Policy
 from rollback_guard.core.notice import Notice, NoticeKind, Urgency
-from rollback_guard.core.notices import message
-from rollback_guard.core.records import Decided, Evidence, IncidentOpened, Record
+from rollback_guard.core.notices import message, shared
+from rollback_guard.core.records import (
+    Configured,
+    Decided,
+    Evidence,
+    IncidentOpened,
+    MaintenanceChanged,
+    Record,
+    RolloutStarted,
+)
 from rollback_guard.core.state import Incident, State
 
 Data = Iterable[tuple[str, str]]
@@ -18,9 +27,11 @@ FACT_CHARS = 1000
 """Of one value in a notice's data."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Telling:
     """The records of one moment, and what is known beside them.
+
+    It has no slots: what many records ask for is looked up once, and kept in the instance.
 
     Attributes:
         state: After the records were folded.
@@ -37,18 +48,59 @@ class Telling:
         return self.policy.guards.get(name)
 
     def critical(self, name: str) -> tuple[str, ...]:
-        """Return the channels that hear of a guard's incidents."""
+        """Return the channels that hear of a guard's incidents.
+
+        Of a guard that a reload took away nobody knows any more whom it told; its end concerns everybody.
+        """
         guard = self.guard(name)
-        return guard.notify.critical if guard else ()
+        return guard.notify.critical if guard else self._everybody
 
     def decided(self, incident: str) -> Decided | None:
         """Return the last of these records that decides about an incident."""
-        about = (each for each in reversed(self.records) if isinstance(each, Decided) and each.incident == incident)
-        return next(about, None)
+        return self._decided.get(incident)
 
     def opens(self, incident: str) -> bool:
         """Say whether these records open an incident."""
-        return any(isinstance(each, IncidentOpened) and each.incident == incident for each in self.records)
+        return incident in self._opened
+
+    @cached_property
+    def storms(self) -> shared.Storms:
+        """The storms that these incidents are part of."""
+        return shared.Storms(self.policy, self.state)
+
+    def blind(self, channel: str) -> tuple[str, ...]:
+        """Return the guards that a channel hears of and that have been blind for too long, in the order of that."""
+        return self._blind.get(channel, ())
+
+    def were_blind(self, channel: str) -> tuple[str, ...]:
+        """Return the same as of before these records."""
+        return self._were_blind.get(channel, ())
+
+    @cached_property
+    def _blind(self) -> Mapping[str, tuple[str, ...]]:
+        return shared.blind_by_channel(self.policy, self.state, self._now)
+
+    @cached_property
+    def _were_blind(self) -> Mapping[str, tuple[str, ...]]:
+        return shared.blind_by_channel(self.policy, self.before, self._now) if self.before else {}
+
+    @cached_property
+    def _now(self) -> datetime:
+        """When these records were made."""
+        timed = Configured | Decided | MaintenanceChanged | RolloutStarted
+        return next(each.at for each in self.records if isinstance(each, timed))
+
+    @cached_property
+    def _everybody(self) -> tuple[str, ...]:
+        return everybody(self.policy)
+
+    @cached_property
+    def _decided(self) -> Mapping[str | None, Decided]:
+        return {each.incident: each for each in self.records if isinstance(each, Decided)}
+
+    @cached_property
+    def _opened(self) -> frozenset[str]:
+        return frozenset(each.incident for each in self.records if isinstance(each, IncidentOpened))
 
     def evidence(self, incident: Incident) -> tuple[Evidence, ...]:
         """Return what was seen of an incident's rules when it was decided about last."""

@@ -115,9 +115,8 @@ class Account:
 
     def asked_for(self, step: Intended) -> bool:
         """Say whether a person had this step run, out of its order."""
-        return any(
-            isinstance(each, Triggered) and step.step in each.steps and each.at <= step.at for each in self.records
-        )
+        asked = (each for each in self.records if isinstance(each, Triggered) and each.at <= step.at)
+        return any(step.action in each.actions if each.actions else step.step in each.steps for each in asked)
 
     def skipped(self, step: Intended) -> range:
         """Return the steps that the ladder left out right before this one."""

@@ -165,6 +165,10 @@ def _concluded(record: Concluded, account: Account) -> Iterator[Said]:
     match record.outcome:
         case Outcome.SUCCEEDED:
             text = f"{record.action} succeeded {effort}{took}{_after_success(record, intent, account)}."
+        case Outcome.FAILED if record.held:
+            text = (
+                f"{record.action} was held back until its time was up, {effort}{took}; after that it may be tried anew."
+            )
         case Outcome.FAILED:
             undone = f"; step {intent.step + 1} is not taken back" if intent and intent.undoes else ""
             text = f"{record.action} failed for good {effort}{took}{undone}."
@@ -177,7 +181,9 @@ def _concluded(record: Concluded, account: Account) -> Iterator[Said]:
 
 def _after_success(record: Concluded, intent: Intended | None, account: Account) -> str:
     if intent and intent.undoes:
-        return f"; step {intent.step + 1} is taken back"
+        goes_on = any(each.undoes and each.at == record.at for each in account.intents)
+        rest = "" if goes_on or not intent.further else ", what comes next is held back"
+        return f"; step {intent.step + 1} is taken back{rest}"
     follows = any(each.at == record.at and each.key != record.key and not each.undoes for each in account.intents)
     return "" if follows else "; now its effect is watched"
 

@@ -70,7 +70,8 @@ def _to_incident(record: Extended | Approved | Vetoed | Acknowledged | Triggered
         case Acknowledged():
             text = f"{record.by} takes care of the incident: nobody further is called."
         case Triggered():
-            steps = " and ".join(wording.step(each, account.action(each)) for each in record.steps)
+            names = record.actions or [account.action(each) for each in record.steps]
+            steps = " and ".join(wording.step(each, name) for each, name in zip(record.steps, names, strict=True))
             text = f"{record.by} triggered {steps}."
         case _:
             assert_never(record)

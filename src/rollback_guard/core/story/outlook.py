@@ -23,14 +23,17 @@ def outlook(account: Account) -> Iterator[Said]:
     for intent in incident.undos:
         if intent.outcome is None:
             yield Said(at, f"{intent.action} is under way, or how it ended is not known yet.")
+    yield from _of_undos(incident, at)
 
 
-ON_ITS_WAY = frozenset({Reason.AWAITING_VETO, Reason.AWAITING_APPROVAL, Reason.IN_PROGRESS})
-"""Reasons of a hold that other words say better: what is waited for, what is under way."""
+ON_ITS_WAY = frozenset({Reason.AWAITING_VETO, Reason.AWAITING_APPROVAL})
+"""Reasons of a hold that other words say better: what is waited for."""
 
 
 def _of_steps(incident: Incident, account: Account, at: datetime) -> Iterator[Said]:
     held = account.held_at_last()
+    if held is Reason.IN_PROGRESS and incident.phase is IncidentPhase.VERIFYING:
+        held = None  # rules joined while a step was under way
     match incident.phase:
         case IncidentPhase.HOLDING | IncidentPhase.WAITING | IncidentPhase.VERIFYING if held and held not in ON_ITS_WAY:
             yield Said(at, f"Not over yet: the guard still does not act, because {wording.why(held)}.")
@@ -50,6 +53,17 @@ def _of_steps(incident: Incident, account: Account, at: datetime) -> Iterator[Sa
             return
         case _:
             assert_never(incident.phase)
+
+
+def _of_undos(incident: Incident, at: datetime) -> Iterator[Said]:
+    """Say what is still to be taken back, where that does not go on by itself at once."""
+    under_way = {undo.undoes for undo in incident.undos if undo.outcome is None}
+    steps = {intent.key: wording.step(intent.step, intent.action) for intent in incident.intents}
+    left = [steps[key] for key in incident.undo_queue if key not in under_way]
+    if left:
+        unless = "once neither a pause nor a dry run holds the guard back, and its journal can be written"
+        notes = (f"`rollback-guard veto {wording.argument(incident.guard)} --reason …` keeps it from that.",)
+        yield Said(at, f"Still to be taken back: {' and '.join(left)}; that goes on {unless}.", notes)
 
 
 def _waiting(guard: str, waiting: Waiting, at: datetime) -> Said:
