@@ -213,7 +213,7 @@ class Journal(Protocol):
         ...
 
     async def around(self, start: datetime, end: datetime) -> Sequence[Record]:
-        """Return what belongs to no incident, from then to then: evaluations that changed something, starts; bounded."""
+        """Return what belongs to no incident, from then to then: evaluations that changed things, starts; bounded."""
         ...
 
     async def close(self) -> None:

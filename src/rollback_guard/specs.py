@@ -24,6 +24,8 @@ class Endpoint:
         max_series: More series than this in one answer are refused.
         heartbeat: PromQL that every healthy server of this kind answers with something; where the answer is empty,
             nothing that it says counts. Empty switches the question off.
+        heartbeat_selectors: Whose samples the heartbeat rests on. They stand here because a parser of PromQL is no part
+            of the daemon: it takes memory, and hostile input has been seen to kill it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Endpoint:
     concurrency: int = 4
     batch_size: int = 50
     heartbeat: str = ""
+    heartbeat_selectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ GUARDS = {
     "pending": {},
     "vetoed": {"veto": f"{SPAN_S}s"},
     "paused": {},
-    "cooling": {"limits": {"cooldown": f"{SPAN_S}s"}},
+    "cooling": {"limits": {"cooldown": f"{SPAN_S}s", "max_actions": 5}},
 }
 
 

@@ -30,7 +30,13 @@ def test_an_error_ends_with_4_and_is_shown_on_stdout():
     ran = call("check", "duration-unit.yaml", "wrong-type.yaml", cwd=CASES)
     assert ran.returncode == 4
     assert ran.stdout == (CASES / "duration-unit.txt").read_text() + (CASES / "wrong-type.txt").read_text()
-    assert ran.stderr == "2 errors in 2 files\n"
+    assert ran.stderr == "2 errors in 2 files; more is checked once these are mended\n"
+
+
+def test_where_everything_was_checked_no_more_is_promised():
+    ran = call("check", "within-too-short.yaml", cwd=CASES)
+    assert ran.returncode == 4
+    assert ran.stderr == "1 error in 1 file\n"
 
 
 def test_a_warning_alone_is_fine():

@@ -304,8 +304,16 @@ def test_the_calendar_and_the_dead_mans_switch_are_there(found, tmp_path):
     assert (found.dead_man.every, found.dead_man.ca_file) == (timedelta(seconds=30), str(tmp_path / "ping.pem"))
 
 
+@pytest.mark.parametrize(("every", "timeout"), [("2s", 2), ("10s", 10), ("1m", 10)])
+def test_a_call_of_the_dead_mans_switch_never_lasts_until_the_next_one(every, timeout, tmp_path, action_types):
+    guard = GUARD.replace('every = "30s"', f'every = "{every}"')
+    assert write(tmp_path, action_types, guard=guard).dead_man.timeout == timedelta(seconds=timeout)
+
+
 def test_the_setup_comes_home_from_the_child(found, tmp_path):
-    guard = GUARD.replace('command = ["./roll-back.sh"]', 'command = ["./b", "{{ rollout.previous_version }}"]')
+    guard = GUARD.replace(
+        'command = ["./roll-back.sh"]', 'command = ["./roll-back.sh", "{{ rollout.previous_version }}"]'
+    )
     (tmp_path / "guard.toml").write_text(guard)
     loaded = load_setup(tmp_path / "guard.toml", Overrides())
     assert loaded.problems == ()
@@ -335,7 +343,7 @@ def test_what_nobody_wrote_is_as_it_was(tmp_path):
 
 def test_a_rollout_has_no_member_that_nobody_fills_in(tmp_path):
     (tmp_path / "rules.yaml").write_text(RULES)
-    guard = GUARD.replace('command = ["./roll-back.sh"]', 'command = ["./b", "{{ rollout.next_version }}"]')
+    guard = GUARD.replace('command = ["./roll-back.sh"]', 'command = ["./roll-back.sh", "{{ rollout.next_version }}"]')
     (tmp_path / "guard.toml").write_text(guard)
     (error,) = load_setup(tmp_path / "guard.toml", Overrides()).errors
     assert "unknown member 'rollout.next_version'" in error

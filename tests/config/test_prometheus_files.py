@@ -31,9 +31,12 @@ def test_promtool_takes_the_file_as_well(path, tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
-def test_it_loads_with_a_notice_about_recording_rules():
+def test_it_loads_with_notices_about_recording_rules_and_words_that_do_not_act():
     found = loaded(FILES[0])
-    assert [(it.severity, it.id, it.line) for it in found.problems] == [(Level.NOTICE, "recording-rules", 10)]
+    assert [(it.severity, it.id, it.line) for it in found.problems] == [
+        (Level.NOTICE, "recording-rules", 10),
+        (Level.NOTICE, "severity-unknown", 18),
+    ]
     assert found.settings is None
     assert found.endpoints == {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.prometheus import PrometheusSource
+from rollback_guard.config.surroundings import selectors_of
 from rollback_guard.core.condition import Comparison, Condition, Operator, Ratio
 from rollback_guard.core.model import Group, Labels, Rule
 from rollback_guard.core.observation import Observation
@@ -74,7 +75,8 @@ def group(*rules: Rule, interval: timedelta = INTERVAL, query_offset: timedelta 
 
 @asynccontextmanager
 async def source(url: str, *, counts: Counts | None = None, **endpoint: Any) -> AsyncIterator[PrometheusSource]:
-    options = {"timeout": TIMEOUT} | endpoint
+    selectors = selectors_of(endpoint.get("heartbeat", ""))
+    options = {"timeout": TIMEOUT, "heartbeat_selectors": selectors} | endpoint
     made = PrometheusSource(Endpoint(name="p", url=url, **options), SystemClock(), counts or Counts())
     try:
         yield made

@@ -195,8 +195,17 @@ class TestTheVetoCountdown:
         film.restart(at=slot(30))
         film.attend(at=slot(30))
         assert film.intents() == []
+        play(film, "bb", first=30)
+        assert film.intents() == [("flag-off", slot(31))]
+
+    def test_leaves_people_a_minute_after_a_restart_for_nobody_could_say_anything_before(self):
+        film = play(self.film(), "b")
+        film.restart(at=slot(30))
         play(film, "b", first=30)
-        assert film.intents() == [("flag-off", slot(30))]
+        assert film.incident().waiting.until == slot(31)
+        film.operate(Veto(by="ann", why="known", guard="checkout"), at=slot(30) + SECOND)
+        play(film, "bbb", first=31)
+        assert film.intents() == []
 
     def test_may_be_for_an_action_in_blindness(self):
         film = play(self.film(blind=Blindness(after=minutes(3), do=BlindPolicy.ACT)), "p" + "u" * 7)
@@ -224,12 +233,12 @@ class TestTheVetoCountdown:
         assert film.conclusions() == ["hold/awaiting_veto", "hand_over/vetoed"]
         assert film.intents() == []
 
-    @pytest.mark.parametrize("moment", [0, 1, 2])
-    def test_survives_a_restart(self, moment):
+    @pytest.mark.parametrize(("moment", "acts_at"), [(0, 2), (1, 3), (2, 2)])
+    def test_survives_a_restart(self, moment, acts_at):
         film = play(self.film(), "b" * (moment + 1))
         film.restart(at=slot(moment) + SECOND)
         play(film, "b" * 4, first=moment + 1)
-        assert film.intents() == [("flag-off", slot(2))]
+        assert film.intents() == [("flag-off", slot(acts_at))]
 
     @pytest.mark.parametrize("seconds", [-3000, 3000])
     def test_lasts_as_long_as_it_was_to_when_the_clock_is_set(self, seconds):
@@ -337,8 +346,8 @@ class TestAWaitThatABrakeOutlasts:
         self.pause(film, 2)
         play(film, "b" * 3, first=2)
         film.restart(at=slot(30))
-        play(film, "b", first=30)
-        self.resume(film, 31)
+        play(film, "b" * 30, first=30)
+        self.resume(film, 60)
         assert film.intents() == []
         assert len(film.of(Awaited)) == 2
 

@@ -282,6 +282,11 @@ def test_an_incident_that_waits_for_the_end_of_an_undo_says_so():
     )
 
 
+def test_time_that_nobody_in_particular_gave_is_told_without_a_name():
+    told = texts(OPENED, awaited(), Extended(**OF, at=LATER, until=after(minutes=30), by="", why="restarted"))
+    assert "There is more time for step 1, disable-new-checkout: until 10:20:00." in told
+
+
 def test_a_trigger_names_the_steps_as_they_were_called_then():
     triggered = Triggered(**OF, at=BEGUN, steps=(0, 1), by="alice", why="x", actions=("rollback", "page"))
     moved = replace(intended(1, LATER), action="rollback", by="alice", why="x")

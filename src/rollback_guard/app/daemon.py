@@ -208,6 +208,7 @@ class Daemon:
     async def _clock_set(self, by: timedelta) -> None:
         try:
             await self._journal.outbox.shift(by)
+            self._courier.wake()
         except JournalError as error:
             log.warning("outbox_not_shifted", error=str(error), by_s=by.total_seconds())
 

@@ -14,6 +14,7 @@ from rollback_guard.config.channels import AppriseChannel, Channel
 from rollback_guard.config.inventory import Inventory
 from rollback_guard.config.rulefile import Probe
 from rollback_guard.config.settings import Datasource, ServerSection, split_listen
+from rollback_guard.core import promql
 from rollback_guard.secret import SecretText
 from rollback_guard.specs import ChannelSpec, DeadManSpec, Endpoint, Expectation, MaintenanceSpec, ProbeSpec
 
@@ -146,4 +147,13 @@ def _endpoint(base: Path, name: str, source: Datasource) -> Endpoint:
         concurrency=source.concurrency,
         batch_size=source.batch_size,
         heartbeat=source.heartbeat,
+        heartbeat_selectors=selectors_of(source.heartbeat),
     )
+
+
+def selectors_of(heartbeat: str) -> tuple[str, ...]:
+    """Return whose samples a heartbeat rests on; one that cannot be parsed is refused by the server in its own words."""
+    try:
+        return promql.selectors(promql.parse(heartbeat)) if heartbeat else ()
+    except promql.PromqlError:
+        return ()

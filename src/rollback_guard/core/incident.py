@@ -102,6 +102,7 @@ def _waiting(incident: Incident, record: Awaited | Extended | Approved) -> Incid
             what=record.what,
             since=record.at,
             until=record.until,
+            lasting=record.until - record.at,
             otherwise=record.otherwise,
             reason=record.reason,
         )

@@ -91,7 +91,12 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A step that waits for a person; `approved_by` is who let it be run, empty for nobody yet."""
+    """A step that waits for a person.
+
+    Attributes:
+        lasting: How long people have from the beginning.
+        approved_by: Who let it be run; empty for nobody yet.
+    """
 
     step: int
     action: str
@@ -100,6 +105,7 @@ class Waiting:
     until: datetime
     otherwise: Otherwise
     reason: Reason
+    lasting: timedelta = timedelta(0)
     approved_by: str = ""
 
 

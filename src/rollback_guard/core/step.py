@@ -6,7 +6,7 @@ records down and folds them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from rollback_guard.core.records import (
     Configured,
     Escalated,
     Evaluated,
+    Extended,
     Record,
     Resumed,
     Rewound,
@@ -114,7 +115,19 @@ def rewind(state: State, group: str, *, now: datetime) -> tuple[Record, ...]:
 def begin(policy: Policy, state: State, *, now: datetime, version: str, run: str = "") -> tuple[Record, ...]:
     """Return the records of a start under this policy; `run` is what tells its keys from those of any other."""
     started = Started(at=now, version=version, digest=policy.digest, mode=policy.mode, run=run)
-    return (started, *configure(policy, fold(state, started), now=now))
+    state = fold(state, started)
+    configured = configure(policy, state, now=now)
+    return (started, *configured, *_waited_anew(fold_all(state, configured), now))
+
+
+def _waited_anew(state: State, now: datetime) -> Iterator[Record]:
+    """Leave people some time for what waits for them: they could say nothing while the guard was not there."""
+    for incident in state.incidents.values():
+        waiting = incident.waiting
+        if waiting is not None and not waiting.approved_by:
+            until = now + min(waiting.lasting, LEAST_WAIT)
+            if until > waiting.until:
+                yield Extended(incident=incident.id, guard=incident.guard, at=now, until=until, by="", why=RESTARTED)
 
 
 def configure(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]:
@@ -136,6 +149,11 @@ def set_clock(state: State, *, by: timedelta, now: datetime) -> tuple[Record, ..
     """Return the record of the wall clock having been set; spans stay what they were."""
     return (ClockStepped(at=now, by=by),) if by else ()
 
+
+LEAST_WAIT = timedelta(minutes=1)
+"""After a start people have at least this long to veto or approve, or the whole time where that is shorter."""
+
+RESTARTED = "the guard was restarted, and nobody could tell it anything meanwhile"
 
 EFFECTLESS = (Escalated, Evaluated, Resumed, RolloutFinished, Signalled)
 """What is so whether or not it can be written down, and begins no action."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +23,6 @@ from rollback_guard.adapters.prometheus.batch import Result, answer_at
 from rollback_guard.adapters.prometheus.freshness import query_of
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, from_ms
 from rollback_guard.adapters.prometheus.refusal import SILENT
-from rollback_guard.core import promql
 from rollback_guard.core.model import Group, NoData
 from rollback_guard.core.observation import Failure, Observation, Unknown
 
@@ -54,11 +53,12 @@ class Heartbeat:
 
     Args:
         query: PromQL; empty asks nothing and doubts nothing.
+        selectors: Whose samples it rests on.
     """
 
-    def __init__(self, query: str) -> None:
+    def __init__(self, query: str, selectors: Iterable[str] = ()) -> None:
         self._query = query.strip()
-        self._ages = tuple(map(query_of, _selectors(self._query)))
+        self._ages = tuple(map(query_of, selectors))
         self._beats: deque[Beat] = deque(maxlen=REMEMBERED)
 
     def queries(self, group: Group) -> tuple[str, ...]:
@@ -155,11 +155,3 @@ def disbelieved(group: Group, said: Mapping[str, Result], doubt: Failure) -> dic
         own = isinstance(result, Failure) and doubt.reason is not Unknown.HEARTBEAT
         observations[rule.id] = Observation(measured=result if isinstance(result, Failure) and own else doubt)
     return observations
-
-
-def _selectors(query: str) -> tuple[str, ...]:
-    """Return whose samples the query rests on; one that cannot be parsed is refused by the server in its own words."""
-    try:
-        return promql.selectors(promql.parse(query)) if query else ()
-    except promql.PromqlError:
-        return ()

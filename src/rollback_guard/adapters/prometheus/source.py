@@ -46,7 +46,7 @@ class PrometheusSource:
         self._client = Client(endpoint, clock, telemetry)
         self._allowances: dict[str, Allowance] = {}
         self._ages: dict[str, Ages] = {}
-        self._heartbeat = Heartbeat(endpoint.heartbeat)
+        self._heartbeat = Heartbeat(endpoint.heartbeat, endpoint.heartbeat_selectors)
 
     async def read(
         self, group: Group, slot: datetime, expected: Mapping[str, frozenset[Labels]]

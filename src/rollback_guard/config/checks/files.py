@@ -34,8 +34,8 @@ FILE_KEYS = frozenset(
 )
 """Keys whose value is the path of a file."""
 
-LONGEST_PATH = 4096
-"""Characters; the kernel takes no longer one, and no message should show it."""
+LONGEST_PATH = 1000
+"""Characters that a message shows of a path."""
 
 HINT = "It has to be there on the machine that runs the guard, for the user that runs it."
 

@@ -78,7 +78,7 @@ def _said(it: Telling, record: InIncident | OfGuard) -> str:
         case Approved():
             return f"{record.by} approved the step that waits"
         case Extended():
-            return f"{record.by} gave people time until {record.until:%H:%M:%S} UTC"
+            return f"{record.by or 'the guard'} gave people time until {record.until:%H:%M:%S} UTC"
         case Vetoed():
             return f"{record.by} vetoed the playbook"
         case Triggered():

@@ -62,7 +62,8 @@ def _to_incident(record: Extended | Approved | Vetoed | Acknowledged | Triggered
     step = wording.step(waiting.step, waiting.action) if waiting else "the next step"
     match record:
         case Extended():
-            text = f"{record.by} gave more time for {step}: until {wording.moment(record.until, record.at)}."
+            given = f"{record.by} gave more time" if record.by else "There is more time"
+            text = f"{given} for {step}: until {wording.moment(record.until, record.at)}."
         case Approved():
             text = f"{record.by} approved {step}."
         case Vetoed():
