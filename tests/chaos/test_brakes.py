@@ -58,6 +58,7 @@ async def test_fifty_services_that_breach_for_ever_get_no_more_actions_than_the_
             time.sleep(KILLED_EVERY_S)  # a moment of no meaning: whatever it is doing then
             guard.kill()
         guard.start()
+        guard.wait_ready()
         wait_for(lambda: len(services.steps()) > 2 * BUDGET, "a third window", log=guard.log)
         guard.stop()
 

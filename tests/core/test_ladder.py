@@ -507,6 +507,17 @@ class TestABrakeAtTheEndOfAWait:
         assert len(film.intents()) == 1
         assert film.conclusions("b") == ["hold/awaiting_veto", "hold/limit_reached"]
 
+    def test_begins_no_countdown_anew_for_as_long_as_it_holds(self):
+        film = self.film(ONE)
+        for at in range(12):
+            show(film, at, a="b", b="b")
+            film.attend(at=slot(at) + SECOND)
+        assert film.conclusions("b") == ["hold/awaiting_veto", "hold/limit_reached"]
+        assert len(film.of(Awaited)) == 2
+        film.attend(at=slot(63))  # a new window of the fleet's budget
+        assert film.conclusions("b")[-1] == "hold/awaiting_veto"
+        assert len(film.of(Awaited)) == 3
+
     def test_hands_a_ladder_over_that_is_half_climbed(self):
         film = self.film(ONE, TWO)
         film.policy = replace(film.policy, fleet=Fleet(max_actions=2))

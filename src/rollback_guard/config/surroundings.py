@@ -152,7 +152,7 @@ def _endpoint(base: Path, name: str, source: Datasource) -> Endpoint:
 
 
 def selectors_of(heartbeat: str) -> tuple[str, ...]:
-    """Return whose samples a heartbeat rests on; one that cannot be parsed is refused by the server in its own words."""
+    """Return whose samples a heartbeat rests on; of one that cannot be parsed the server will say what is wrong."""
     try:
         return promql.selectors(promql.parse(heartbeat)) if heartbeat else ()
     except promql.PromqlError:

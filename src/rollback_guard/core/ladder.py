@@ -165,7 +165,7 @@ def follow_wait(it: Situation, incident: Incident, waiting: Waiting) -> Iterator
         yield from hand_over(it, incident, Reason.NOT_APPROVED)
     elif not approved and (held := hold_back(it)) in PATIENT:
         yield from hold(it, incident, held)
-    elif not approved and (again := _time_again(it, incident, waiting)) is not None:
+    elif not approved and held is None and (again := _time_again(it, incident, waiting)) is not None:
         yield again
         yield from wait(it, incident, again)
     elif it.persists(incident) or acts_blindly(it, watched):

@@ -57,7 +57,8 @@ def _next(it: Situation, incident: Incident, intent: Intent, outcome: Outcome) -
             return hand_over(it, incident, Reason.OUTCOME_UNKNOWN)
         case Outcome.FAILED:
             if not it.persists(incident):
-                return ()
+                # What a person ordered has not happened: that everything is well is no answer to that.
+                return hand_over(it, incident, Reason.ACTION_FAILED) if intent.by and not intent.held else ()
             last = incident.intents[-1]
             return climb(it, incident, last.following, Reason.BREACH if last.held else Reason.ACTION_FAILED)
         case _:

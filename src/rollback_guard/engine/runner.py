@@ -41,6 +41,7 @@ class Ended:
     outcome: Outcome
     detail: str
     attempts: int
+    held: bool = False
 
 
 class Runner:
@@ -117,6 +118,7 @@ class Runner:
                     outcome=ended.outcome,
                     attempts=ended.attempts,
                     detail=ended.detail[:DETAIL_CHARS],
+                    held=ended.held,
                 )
             )
         except Exception:
@@ -204,7 +206,7 @@ class _Attempts:
                     return self._failed(f"{error} (no time left to try again)")
                 await self._clock.sleep(delay)
                 if stopped := await self._stopped():
-                    return self._failed(f"{error}; {stopped}")
+                    return self._failed(f"{error}; {stopped}", held=stopped is HELD_TOO_LONG)
                 log.info("action_retried", action=self._name, intent=self._call.key, error=str(error))
             except PermanentError as error:
                 return self._failed(str(error))
@@ -248,7 +250,7 @@ class _Attempts:
             return self._failed(f"{why}; inspected: {seen} (no time left to try again)")
         await self._clock.sleep(delay)
         if self._made and (stopped := await self._stopped()):
-            return self._failed(f"{why}; inspected: {seen}; {stopped}")
+            return self._failed(f"{why}; inspected: {seen}; {stopped}", held=stopped is HELD_TOO_LONG)
         self._before = f"{why}; inspected: {seen}; executed again"
         return await self.run()
 
@@ -260,10 +262,10 @@ class _Attempts:
             await self._clock.sleep(HELD_LOOKED_AT_EVERY)
         return NOT_NEEDED if self._is_over() else ""
 
-    def _failed(self, why: str) -> Ended:
+    def _failed(self, why: str, *, held: bool = False) -> Ended:
         """End without success; after an attempt of which nobody could tell what it did, not with certainty."""
         outcome = Outcome.UNKNOWN if self._in_doubt else Outcome.FAILED
-        return Ended(outcome, _joined(self._before, why), self._made)
+        return Ended(outcome, _joined(self._before, why), self._made, held=held and outcome is Outcome.FAILED)
 
     async def _read_back(self, said: str) -> Ended:
         """Do not take a target's word for it: wait until the goal is seen, within the time limit."""

@@ -256,7 +256,8 @@ def _concluded(it: Telling, record: Concluded, incident: Incident) -> Iterator[N
             watched = "" if intent and intent.undoes else "; now its effect is watched"
             urgency, title = Urgency.INFO, f"{record.action} succeeded{tries}{took}{watched}"
         case Outcome.FAILED:
-            urgency, title = Urgency.WARNING, f"{record.action} failed for good{tries}{took}: {record.detail}"
+            how = "was held back until its time was up" if record.held else "failed for good"
+            urgency, title = Urgency.WARNING, f"{record.action} {how}{tries}{took}: {record.detail}"
         case Outcome.UNKNOWN:
             urgency = Urgency.CRITICAL
             title = f"nobody can tell whether {record.action} had its effect{tries}{took}: {record.detail}"
@@ -285,6 +286,7 @@ def _ended(it: Telling, record: IncidentEnded, incident: Incident) -> Notice:
         it,
         incident,
         NoticeKind.RECOVERED if recovered else NoticeKind.HANDED_OVER,
+        channels=it.involved(incident),
         id_=f"{'recovered' if recovered else 'handed_over'}/{stamp(record.at)}",
         at=record.at,
         urgency=Urgency.INFO if recovered else Urgency.CRITICAL,
@@ -303,6 +305,7 @@ def _cleared(it: Telling, record: IncidentCleared, incident: Incident) -> Notice
         it,
         incident,
         NoticeKind.RECOVERED,
+        channels=it.involved(incident),
         id_=f"cleared/{stamp(record.at)}",
         at=record.at,
         urgency=Urgency.INFO,

@@ -118,11 +118,8 @@ def ahead(policy: Policy, incident: Incident) -> Iterator[str]:
 
 
 def _next(policy: Policy, guard: Guard, incident: Incident, index: int) -> str:
-    rules = [policy.rules[id_] for id_ in incident.rules if id_ in policy.rules]
-    for number, step in enumerate(guard.playbook):
-        if number >= index and (not step.select or any(step.suits(rule) for rule in rules)):
-            return step_of(guard, number, step)
-    return "people have to go on, for the playbook has no further step"
+    found = guard.next_step(index, [policy.rules[id_] for id_ in incident.rules if id_ in policy.rules])
+    return step_of(guard, *found) if found else "people have to go on, for the playbook has no further step"
 
 
 def step_of(guard: Guard | None, index: int, step: Step | str) -> str:

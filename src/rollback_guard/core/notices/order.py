@@ -20,6 +20,7 @@ from rollback_guard.core.records import (
     Triggered,
     Vetoed,
 )
+from rollback_guard.core.state import Incident
 
 InIncident = Acknowledged | Approved | Extended | Triggered | Vetoed
 OfGuard = Paused | Resumed | RolloutStarted | RolloutFinished
@@ -51,7 +52,7 @@ def order(it: Telling, record: InIncident | OfGuard) -> Iterator[Notice]:
         thread=incident_id or f"{_matter(record)}/{guard or 'all'}",
         at=record.at,
         urgency=Urgency.INFO,
-        channels=it.critical(guard) if guard else everybody(it.policy),
+        channels=_channels(it, record, incident),
         title=f"{whom}: {_said(it, record)}{f': {why}' if why else ''}",
         lines=(
             f"Why: {why}" if why else "",
@@ -101,7 +102,15 @@ def _until(record: Paused) -> str:
     return f"until {message.clock(record.until)}" if record.until else "until further notice"
 
 
+def _channels(it: Telling, record: InIncident | OfGuard, incident: Incident | None) -> tuple[str, ...]:
+    if isinstance(record, Acknowledged) and incident is not None:
+        return it.involved(incident)  # whoever was called must know that somebody came
+    return it.critical(record.guard) if record.guard else everybody(it.policy)
+
+
 def _steps(it: Telling, record: Triggered) -> str:
+    if record.actions:
+        return " and ".join(record.actions)
     guard = it.guard(record.guard)
     names = [guard.playbook[index].name for index in record.steps if guard and index < len(guard.playbook)]
     return " and ".join(names) or "the playbook"

@@ -55,6 +55,15 @@ class Telling:
         guard = self.guard(name)
         return guard.notify.critical if guard else self._everybody
 
+    def involved(self, incident: Incident) -> tuple[str, ...]:
+        """Return the channels that heard of an incident, also by a step that told them or by escalation."""
+        guard = self.guard(incident.guard)
+        called = (
+            [channel for level in guard.escalate[: incident.escalated] for channel in level.notify] if guard else []
+        )
+        told = [channel for intent in incident.intents for channel in intent.notify]
+        return tuple(dict.fromkeys((*self.critical(incident.guard), *called, *told)))
+
     def decided(self, incident: str) -> Decided | None:
         """Return the last of these records that decides about an incident."""
         return self._decided.get(incident)
