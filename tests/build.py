@@ -156,6 +156,7 @@ BELONG_TOGETHER = {
     },
     Decision.RECOVERED: {Reason.VERIFIED, Reason.BY_ITSELF},
     Decision.HAND_OVER: {
+        Reason.ACTION_FAILED,
         Reason.PLAYBOOK_EXHAUSTED,
         Reason.CANNOT_TELL,
         Reason.OUTCOME_UNKNOWN,

@@ -306,14 +306,23 @@ class TestATrigger:
         assert film.conclusions()[-1] == "act/not_recovered"
         assert film.intents()[-1][0] == "rollback"
 
-    def test_goes_on_with_the_ladder_only_on_what_fires_where_nothing_had(self):
-        film = play(a_world(rules=[a_rule(hold=5)]), "p")
-        ask(film, slot(0), Trigger, step="flag-off")
+    def test_that_fails_while_all_is_well_is_left_to_people_and_never_called_recovered(self):
+        film = play(a_world(), "p")
+        ask(film, slot(0), Trigger)
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
         film.conclude(Outcome.FAILED, at=slot(0))
-        play(film, "bbbbb", first=1)
-        assert len(film.intents()) == 1
-        play(film, "b", first=6)
-        assert film.intents()[-1] == ("rollback", slot(6))
+        assert film.conclusions()[-1] == "hand_over/action_failed"
+        play(film, "p", first=1)
+        assert film.of(IncidentEnded)[-1].reason == "action_failed"
+        assert film.incident().phase is IncidentPhase.CLOSED
+
+    def test_that_fails_while_a_rule_breaches_goes_on_with_the_ladder(self):
+        film = play(a_world(), "b")
+        film.operate(Veto(by="ann", why="by hand", guard="checkout"), at=slot(0))
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        ask(film, slot(0), Trigger, step="flag-off")
+        film.conclude(Outcome.FAILED, at=slot(1))
+        assert [action for action, _ in film.intents()] == ["flag-off", "flag-off", "rollback"]
 
     def test_on_an_incident_of_which_the_outcome_was_unknown_is_verified_like_any_other(self):
         film = handed_over()
