@@ -15,7 +15,7 @@ from rollback_guard.cli.remote import Remote, commands, output_option
 @commands
 @output_option
 def command(incident: str, reason: str | None, remote: Remote, output: str) -> None:
-    """Take care of INCIDENT: nobody further is called for it. The guard goes on with its playbook."""
+    """Take care of INCIDENT: nobody further is called for it. A playbook that is under way goes on."""
     give(
         remote,
         "/api/v1/ack",
@@ -23,7 +23,7 @@ def command(incident: str, reason: str | None, remote: Remote, output: str) -> N
         output=output,
         then=(
             "Nobody further is called for it; that cannot be taken back, for somebody has it now.",
-            "The guard goes on with its playbook: `rollback-guard veto` stops it.",
+            "A playbook that is under way goes on: `rollback-guard veto` stops it.",
             "What happened so far: rollback-guard explain {incident}",
         ),
     )

@@ -14,8 +14,10 @@ A read goes through these modules from top to bottom:
     wire        one deadline for all that a connection does
     envelope    is this a complete answer?                                     pure
     refusal     why there is none
+    library     requests, without what it needs for nobody here
 """
 
+import rollback_guard.adapters.prometheus.library  # noqa: F401  before anything else imports requests
 from rollback_guard.adapters.prometheus.source import PrometheusSource
 
 __all__ = ["PrometheusSource"]

@@ -250,7 +250,7 @@ def _concluded(it: Telling, record: Concluded, incident: Incident) -> Iterator[N
     if intent is not None and intent.notify:
         return  # it was told already; that was the step
     took = f" in {wording.span(record.at - intent.at)}" if intent else ""
-    tries = "" if record.attempts == 1 else f" after {record.attempts} attempts"
+    tries = {0: " without a further attempt", 1: ""}.get(record.attempts, f" after {record.attempts} attempts")
     match record.outcome:
         case Outcome.SUCCEEDED:
             watched = "" if intent and intent.undoes else "; now its effect is watched"

@@ -142,8 +142,9 @@ def ways_on(policy: Policy, guard: str, incident: Incident | None) -> Iterator[s
         if incident.acknowledged_at is None and incident.phase is not IncidentPhase.CLOSED:
             yield f"To say that you take care: rollback-guard ack {id_}"
         is_over = incident.phase in {IncidentPhase.HANDED_OVER, IncidentPhase.CLOSED}
-        succeeded = [intent.action for intent in incident.intents if intent.outcome is Outcome.SUCCEEDED]
-        if is_over and any(policy.undos.get(action) for action in succeeded):
+        undone = {undo.undoes for undo in incident.undos if undo.outcome is not Outcome.FAILED}
+        done = [intent for intent in incident.intents if intent.outcome is Outcome.SUCCEEDED]
+        if is_over and any(intent.action in policy.undos and intent.key not in undone for intent in done):
             yield f"If it was a false alarm: rollback-guard undo {id_} --reason …"
         yield f"Why: rollback-guard explain {id_}"
     if policy.url:

@@ -160,7 +160,8 @@ def _concluded(record: Concluded, account: Account) -> Iterator[Said]:
     if intent is not None and intent.notify:
         return  # that people were told is told already
     took = f" in {wording.span(record.at - intent.at)}" if intent else ""
-    effort = "at the first attempt" if record.attempts == 1 else f"after {record.attempts} attempts"
+    efforts = {0: "without a further attempt", 1: "at the first attempt"}
+    effort = efforts.get(record.attempts, f"after {record.attempts} attempts")
     notes = (record.detail,) if record.detail else ()
     match record.outcome:
         case Outcome.SUCCEEDED:
