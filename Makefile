@@ -15,6 +15,8 @@ TESTS ?=
 ARGS ?= -n 2
 KEEP ?=
 PLAIN ?=
+CHAOS_ROUNDS ?= 6
+CHAOS_FIGURES ?= chaos.json
 
 .PHONY: help
 help: ## list these targets
@@ -32,7 +34,15 @@ demo: install ## break a small shop and watch the guard mend it (about a minute)
 .PHONY: test
 test: install ## all tests, against real Prometheus and Alertmanager
 	@deploy/install/programs.sh prometheus promtool prometheus-alertmanager
+	@deploy/install/programs.sh faketime || echo "Going on without faketime: no test sets the clock of a running daemon."
 	@$(BIN)/pytest $(ARGS) $(TESTS)
+
+.PHONY: chaos
+chaos: install ## kill the guard some four hundred times and count what is lost (ten minutes; for the night)
+	@deploy/install/programs.sh prometheus promtool faketime
+	@rm -f $(CHAOS_FIGURES)
+	@CHAOS_ROUNDS=$(CHAOS_ROUNDS) CHAOS_FIGURES=$(CHAOS_FIGURES) $(BIN)/pytest $(ARGS) tests/chaos
+	@cat $(CHAOS_FIGURES)
 
 .PHONY: lint
 lint: install ## ruff, mypy --strict, import-linter
@@ -61,5 +71,5 @@ docs/schema/%.schema.json.new:
 
 .PHONY: clean
 clean: ## remove all that the other targets made
-	@rm -rf $(VENV) dist state .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* demo-*.log
+	@rm -rf $(VENV) dist state .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* demo-*.log chaos.json
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -104,7 +104,7 @@ class World:
         self.snapshot = replace(SNAPSHOT, **changes)
         self.time = timedelta(0)
         self.looks = 0
-        self.metrics = Metrics(self.look, self, incident=self.find)
+        self.metrics = Metrics(lambda: self.look, self, incident=self.find)
 
     def look(self):
         self.looks += 1

@@ -68,6 +68,7 @@ class Daemon:
     def view(self) -> View:
         return View(
             snapshot=self.snapshot,
+            ready=lambda: self.snapshot().ready,
             metrics=lambda: self.metrics(),  # noqa: PLW0108  tests put another in its place
             reload=self.reload,
             records=self.records,

@@ -33,7 +33,11 @@ BEFORE_S = 60
 DATA_FOR_S = 20
 LOOKED_EVERY_S = 0.1
 SCRAPED_EVERY_S = 15
-WITHIN_S = 300
+WITHIN_S = 600
+POLLED_EVERY_S = 3
+"""Each look makes a whole exposition, of which Prometheus asks for one in 15 seconds."""
+
+LOOKED_INTO_EVERY_S = 6
 
 SHOWN = ("/-/healthy", "worst", "/metrics", "worst", "status", "worst")
 
@@ -93,15 +97,16 @@ def watch(guard: c.Guard, name: str, over: float | None = None, until: str = "")
         seen.memory.append((time.perf_counter() - seen.began, c.memory_bytes(guard.pid)))
 
     missed, spent = guard.figure(MISSED), c.cpu_s(guard.pid)
-    with looking(LOOKED_EVERY_S, look), looking(SCRAPED_EVERY_S if over else 2, scrape):
+    with looking(LOOKED_EVERY_S, look), looking(SCRAPED_EVERY_S if over else 2 * POLLED_EVERY_S, scrape):
         if over:
             time.sleep(over)
         else:
             metric, _, value = until.partition("=")
-            c.wait_until(lambda: guard.figure(metric) == float(value), f"{name}: {until}", within_s=WITHIN_S, every_s=1)
+            c.wait_until(lambda: guard.figure(metric) == float(value), f"{name}: {until}", within_s=WITHIN_S, every_s=POLLED_EVERY_S)
     seen.seconds = time.perf_counter() - seen.began
     seen.cpu_s, seen.missed = c.cpu_s(guard.pid) - spent, guard.figure(MISSED) - missed
     seen.memory.append((seen.seconds, c.memory_bytes(guard.pid)))
+    print(f"  {name}: {seen.seconds:.0f} s", flush=True)
     return seen
 
 
@@ -161,8 +166,8 @@ def run(guards: int, rules: int, watched_s: float) -> tuple[list[Span], storms.S
 
 
 def letters(guard: c.Guard) -> float:
-    """Return how many letters wait, as of a second later."""
-    time.sleep(1.5)
+    """Return how many letters wait, once the daemon has looked."""
+    time.sleep(LOOKED_INTO_EVERY_S)
     return guard.figure(LETTERS)
 
 

@@ -125,6 +125,15 @@ class Guard:
         self.process.wait(10)
         self.kills += 1
 
+    def live_for(self, span_s: float) -> None:
+        """Let the daemon go on for a while; it must still be there afterwards."""
+        assert self.process is not None
+        try:
+            code = self.process.wait(span_s)
+        except subprocess.TimeoutExpired:
+            return
+        raise AssertionError(f"it ended by itself with {code}\n{self.log()}")
+
     def stop(self) -> None:
         """End the daemon in an orderly way."""
         if self.process is not None and self.process.poll() is None:

@@ -17,7 +17,6 @@ from rollback_guard.core.records import Concluded, IncidentEnded, Intended, Outc
 SHIM = {
     "set": {
         "rollback_guard.engine.ledger.CHECKPOINT_EVERY": 1,
-        "rollback_guard.engine.loop.PRUNED_EVERY": 1,
         "rollback_guard.adapters.journal.retention.STEP": 1,
     },
     "forget": True,

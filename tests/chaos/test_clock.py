@@ -69,7 +69,10 @@ class Story:
             '[limits]\nstorm = { guards = 9, within = "1m" }\n'
             + "".join(self.services.action(span, cures=span) for span in SPANS),
             {
-                "probes": [probe(self.services, span, interval="1s", timeout="900ms", **(hold if span == "pending" else {})) for span in SPANS],
+                "probes": [
+                    probe(self.services, span, interval="1s", timeout="900ms", **(hold if span == "pending" else {}))
+                    for span in SPANS
+                ],
                 "guards": [
                     {
                         "guard": span,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,21 +87,11 @@ def kill_starts(home: Path, plan: str, moments: list[float]) -> tuple[World, lis
         it.wait_killed()
         for moment in moments:
             it.start()
-            pause_until(it, moment)
+            it.live_for(moment)
             it.kill()
         it.start()
         finish(it)
         return it, it.effects()
-
-
-def pause_until(it: World, moment: float) -> None:
-    """Let the start go on for a while; the daemon must still be there to be killed."""
-    assert it.process is not None
-    try:
-        code = it.process.wait(moment)
-    except subprocess.TimeoutExpired:
-        return
-    raise AssertionError(f"ended by itself with {code}\n{it.log()}")
 
 
 @pytest.mark.promise(1)

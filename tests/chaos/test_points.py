@@ -23,7 +23,7 @@ MEND = {"action": "mend", "verify": {"within": "60s", "stable_for": "1s"}}
 
 SCENARIOS = [
     Scenario(
-        name="ladder",
+        name="first step",
         points=[
             "before:intended:1",
             "after:intended:1",
@@ -31,7 +31,15 @@ SCENARIOS = [
             "effect:after",
             "before:concluded:1",
             "after:concluded:1",
-            "before:intended:1",
+        ],
+        playbook=[FLAG_OFF, ROLLBACK],
+        steps=["flag-off", "rollback"],
+        more={},
+    ),
+    Scenario(
+        name="next step",
+        points=[
+            "before:intended:2",
             "after:intended:1",
             "effect:after",
             "before:concluded:1",

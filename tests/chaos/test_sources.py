@@ -169,7 +169,9 @@ class Story:
             services.say("cart", up=True)
         services.say("desk", up=False)
 
-        self.wait(lambda: (self.phase("shop"), self.phase("desk")) == ("waiting", "verifying"), "a countdown and a cure")
+        self.wait(
+            lambda: (self.phase("shop"), self.phase("desk")) == ("waiting", "verifying"), "a countdown and a cure"
+        )
         with self.away():
             self.wait_blind("shop", VETO + timedelta(seconds=1))
             assert (self.phase("shop"), self.phase("desk")) == ("waiting", "verifying"), "nothing is begun or claimed"
@@ -192,7 +194,10 @@ def play(fault: str, home: Path) -> Story:
         )
         write_commands(guard.home)
         actions = services.action("flag-off") + services.action("never") + services.action("mend", cures="desk")
-        guard.configure(f'[prometheus]\nurl = "{prometheus.url}"\ntimeout = "400ms"\nmax_sample_age = "1500ms"\n{actions}', json.dumps(RULES))
+        guard.configure(
+            f'[prometheus]\nurl = "{prometheus.url}"\ntimeout = "400ms"\nmax_sample_age = "1500ms"\n{actions}',
+            json.dumps(RULES),
+        )
         try:
             prometheus.start()
             story = Story(fault, home, prometheus, guard, services)

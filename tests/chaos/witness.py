@@ -43,7 +43,9 @@ class Witness(http.server.BaseHTTPRequestHandler):
             note("asked", path)
             if kind == "told":
                 said = json.loads(body)
-                note("told", {each: said.get(each, "") for each in ("id", "kind", "thread", "title")} | {"channel": name})
+                note(
+                    "told", {each: said.get(each, "") for each in ("id", "kind", "thread", "title")} | {"channel": name}
+                )
             elif answer["effect"]:
                 note("effect", {"step": name, "key": body or self.headers.get("Idempotency-Key", "")})
                 up.update(dict.fromkeys(urllib.parse.parse_qs(query).get("cures", []), True))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INSTALL = ROOT / "deploy" / "install"
-TARGETS = ("help", "install", "demo", "test", "lint", "bench", "docs", "clean")
+TARGETS = ("help", "install", "demo", "test", "chaos", "lint", "bench", "docs", "clean")
 
 
 def make(*arguments):
@@ -58,6 +58,10 @@ def test_make_alone_lists_every_target():
         ("install", ["deploy/install/bootstrap.sh"]),
         ("demo", ["deploy/install/bootstrap.sh", "programs.sh prometheus", ".venv/bin/rollback-guard demo"]),
         ("test", ["deploy/install/bootstrap.sh", "prometheus promtool prometheus-alertmanager", ".venv/bin/pytest"]),
+        (
+            "chaos",
+            ["prometheus promtool faketime", "CHAOS_ROUNDS=6 CHAOS_FIGURES=chaos.json .venv/bin/pytest", "tests/chaos"],
+        ),
         ("lint", ["ruff check", "ruff format --check", ".venv/bin/mypy", ".venv/bin/lint-imports"]),
         ("bench", ["tests/benchmarks/"]),
         ("clean", ["rm -rf .venv"]),

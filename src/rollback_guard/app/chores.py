@@ -22,6 +22,9 @@ log = structlog.get_logger()
 
 ATTENDED_EVERY = timedelta(seconds=1)
 
+OUTBOX_LOOKED_INTO_EVERY = timedelta(seconds=5)
+"""What waits there is only shown; each look is a query in the journal's thread."""
+
 SILENCE_TOLERATED = timedelta(seconds=60)
 """Where a group was not evaluated for three of its intervals and this, the daemon is not alive."""
 
@@ -84,6 +87,7 @@ class Chores:
     def begin(self, tasks: Tasks) -> None:
         """Begin all of them."""
         tasks.spawn(self._attend())
+        tasks.spawn(self._look())
         tasks.spawn(self._courier.run())
         tasks.spawn(self._systemd.watch(self.is_alive))
         tasks.spawn(self._call())
@@ -109,6 +113,17 @@ class Chores:
         setup = self._setup()
         windows = open_windows(setup.maintenance, self._clock.now())
         await self._loop.attend(windows)
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                await self._look_once()
+            except Exception:
+                log.exception("looking_into_outbox_failed")
+            await self._clock.sleep(OUTBOX_LOOKED_INTO_EVERY)
+
+    async def _look_once(self) -> None:
+        setup = self._setup()
         try:
             waiting = await self._outbox.backlog()
         except JournalError as error:

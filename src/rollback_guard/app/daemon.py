@@ -65,7 +65,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._tasks = Tasks()
         self._gallery = Gallery(self._clock, setup.state)
-        self._metrics = Metrics(self._gallery.snapshot, self._clock, incident=self._incident)
+        self._metrics = Metrics(self._gallery.frame, self._clock, incident=self._incident)
         self._systemd = Systemd(os.environ, self._clock)
         self._journal = SqliteJournal(setup.state, telemetry=self._metrics)
         self._maker = Maker(
@@ -156,6 +156,7 @@ class Daemon:
         host, port = self._setup.listen
         view = View(
             snapshot=self._gallery.snapshot,
+            ready=lambda: self._gallery.ready,
             metrics=self._metrics.render,
             reload=self.reload,
             records=self._gallery.records,

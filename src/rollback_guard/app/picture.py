@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from operator import is_
 from pathlib import Path
 
 from rollback_guard import __version__
@@ -57,13 +59,35 @@ class Gallery:
         self.journal: SqliteJournal
         self.loop: Loop
 
+    @property
+    def ready(self) -> bool:
+        """Whether every group has been evaluated once; a probe that asks for it must not cost a whole picture."""
+        return self.loop.pulses.keys() >= self.loop.policy.groups.keys()
+
     def snapshot(self) -> Snapshot:
         """Return the present picture."""
-        loop, now = self.loop, self._clock.elapsed()
-        if self._seen is not None:
-            state, reload, at, seen = self._seen
-            if state is loop.state and reload is self.reload and now - at < LIVES:
-                return seen
+        if (seen := self._present()) is not None:
+            return seen
+        state, reload, now = self.loop.state, self.reload, self._clock.elapsed()
+        picture = self._frame()()
+        self._seen = (state, reload, now, picture)
+        return picture
+
+    def frame(self) -> Callable[[], Snapshot]:
+        """Take hold of the present; the picture of it may then be made in another thread, which takes a moment."""
+        seen = self._present()
+        return self._frame() if seen is None else lambda: seen
+
+    def _present(self) -> Snapshot | None:
+        """Return the last picture, where it is not old and nothing but evaluations that changed nothing came since."""
+        if self._seen is None:
+            return None
+        state, reload, at, seen = self._seen
+        is_same = reload is self.reload and all(map(is_, _told(state), _told(self.loop.state)))
+        return seen if is_same and self._clock.elapsed() - at < LIVES else None
+
+    def _frame(self) -> Callable[[], Snapshot]:
+        loop = self.loop
         running = Running(
             version=__version__,
             started_at=self._started_at,
@@ -77,9 +101,7 @@ class Gallery:
             journal=self._journal(),
             outbox=self.outbox,
         )
-        picture = build(loop.policy, loop.state, running, now=self._clock.now())
-        self._seen = (loop.state, self.reload, now, picture)
-        return picture
+        return partial(build, loop.policy, loop.state, running, now=self._clock.now())
 
     def _journal(self) -> JournalView:
         head = self.journal.head
@@ -116,6 +138,11 @@ class Gallery:
         incidents = [each.id for each in self.loop.state.incidents.values() if each.guard == guard][-INCIDENTS_TOLD:]
         begun = [record for each in incidents for record in await self.journal.read(incident=each, kinds=TOLD)]
         return sorted([*lately, *(each for each in begun if _time_of(each) >= now - LATELY)], key=_time_of)
+
+
+def _told(state: State) -> tuple[object, ...]:
+    """Return what only decisions, orders and the clock change; in a fleet some group's slot moves all the time."""
+    return (state.guards, state.incidents, state.pauses, state.maintenance, state.signals, state.configured_at)
 
 
 def _closes(record: Record) -> bool:

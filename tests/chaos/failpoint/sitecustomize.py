@@ -7,7 +7,7 @@ The variable CHAOS holds JSON:
               commit of a batch with notices), `sent` (the mark that a letter was delivered), `checkpoint` and `prune`
               (the whole of it), `keep` and `forget` (within their transaction)
     set       module constants by dotted name, spans in seconds
-    forget    prune as if nothing had to be remembered for long
+    forget    once a second forget all that may be, as if nothing had to be remembered for long
     stuck     a file: once it is there, evaluations never end
     blocked   a file: while it is there, the event loop stands still
     faketime  sleep in another way: libfaketime spoils the one that Python uses (clock_nanosleep) for a clock it leaves alone
@@ -25,6 +25,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
@@ -95,10 +96,15 @@ def install_point(point):
 
 
 def install_forgetting():
-    from rollback_guard.engine.ledger import Ledger
+    from rollback_guard.engine.loop import Loop
 
-    prune = Ledger.prune
-    Ledger.prune = lambda self, before: prune(self, self._clock.now())
+    attend = Loop.attend
+
+    async def forgetful(self, windows):
+        await attend(self, windows)
+        await self.forget(timedelta(0))
+
+    Loop.attend = forgetful
 
 
 def install_sticking(plan):
@@ -106,11 +112,17 @@ def install_sticking(plan):
 
     tick = Loop.tick
 
-    async def sticky(self, group):
-        if Path(plan.get("stuck", "/nowhere")).exists():
-            await asyncio.Event().wait()
+    def block():
         while Path(plan.get("blocked", "/nowhere")).exists():
-            time.sleep(0.05)  # noqa: ASYNC251  this is what the test is about
+            time.sleep(0.05)
+
+    def is_stuck():
+        return Path(plan.get("stuck", "/nowhere")).exists()
+
+    async def sticky(self, group):
+        block()
+        if is_stuck():
+            await asyncio.Event().wait()
         await tick(self, group)
 
     Loop.tick = sticky
@@ -133,4 +145,9 @@ def install(plan):
 
 
 if "CHAOS" in os.environ and sys.argv[:1] == ["-m"]:
-    install(json.loads(os.environ.pop("CHAOS")))
+    try:
+        install(json.loads(os.environ.pop("CHAOS")))
+    except Exception:  # noqa: BLE001  whatever it is
+        # Python would go on without, and the test would wait in vain.
+        traceback.print_exc()
+        os._exit(70)

@@ -42,16 +42,17 @@ class Metrics:
     The methods of `Telemetry` may be called from any thread, all others from the event loop only.
 
     Args:
-        snapshot: Called on the event loop, at most once per `CACHED`.
+        frame: Called on the event loop, at most once per `CACHED`; what it returns is called in a thread and makes the
+            picture, which for ten thousand rules takes long enough to be missed by the event loop.
         incident: Looks up an incident; called for records of those that were opened before this process began.
     """
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], clock: Clock, *, incident: Callable[[str], Incident | None]
+        self, frame: Callable[[], Callable[[], Snapshot]], clock: Clock, *, incident: Callable[[str], Incident | None]
     ) -> None:
         # `_created` doubles the number of series of every counter; Prometheus does not use it in this format.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._snapshot = snapshot
+        self._frame = frame
         self._clock = clock
         self._registry = CollectorRegistry()
         self._counters = {
@@ -74,7 +75,7 @@ class Metrics:
         async with self._rendering:
             now = self._clock.elapsed()
             if self._rendered_at is None or now - self._rendered_at >= CACHED:
-                work = self._thread.submit(self._render, self._snapshot())
+                work = self._thread.submit(self._render, self._frame())
                 self._body = await asyncio.wrap_future(work)
                 self._rendered_at = now
             return self._body, CONTENT_TYPE
@@ -138,7 +139,8 @@ class Metrics:
     def _time(self, metric: Metric, seconds: float, *labels: str) -> None:
         self._histograms[metric].add(seconds, *labels)
 
-    def _render(self, snapshot: Snapshot) -> bytes:
+    def _render(self, picture: Callable[[], Snapshot]) -> bytes:
+        snapshot = picture()
         names = _names(snapshot)
         if names != self._names:
             for counted in self._counters.values():

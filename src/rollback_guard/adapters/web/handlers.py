@@ -69,7 +69,7 @@ class Handlers:
 
     async def ready(self, request: Request) -> Response:
         """Say whether every group has been evaluated once."""
-        if self._view.snapshot().ready:
+        if self._view.ready():
             return json_response(HealthView(ok=True, detail="every group has been evaluated"))
         return json_response(HealthView(ok=False, detail="not every group has been evaluated yet"), 503)
 

@@ -32,6 +32,7 @@ class View:
     """What the daemon lets the web see and ask for.
 
     Attributes:
+        ready: Whether every group has been evaluated once.
         metrics: Body and content type of the exposition.
         records: All records of one incident; none for one that never was.
         guard_records: What happened lately that concerns a guard, for its story.
@@ -41,6 +42,7 @@ class View:
     """
 
     snapshot: Callable[[], Snapshot]
+    ready: Callable[[], bool]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     reload: Callable[[], Awaitable[ReloadView]]
     records: Callable[[str], Awaitable[Sequence[Record]]]
