@@ -102,7 +102,12 @@ def watch(guard: c.Guard, name: str, over: float | None = None, until: str = "")
             time.sleep(over)
         else:
             metric, _, value = until.partition("=")
-            c.wait_until(lambda: guard.figure(metric) == float(value), f"{name}: {until}", within_s=WITHIN_S, every_s=POLLED_EVERY_S)
+            c.wait_until(
+                lambda: guard.figure(metric) == float(value),
+                f"{name}: {until}",
+                within_s=WITHIN_S,
+                every_s=POLLED_EVERY_S,
+            )
     seen.seconds = time.perf_counter() - seen.began
     seen.cpu_s, seen.missed = c.cpu_s(guard.pid) - spent, guard.figure(MISSED) - missed
     seen.memory.append((seen.seconds, c.memory_bytes(guard.pid)))
