@@ -15,6 +15,7 @@ from pathlib import Path
 
 NAMES = (
     "faults_injected",
+    "kills_among_them",
     "effects_expected",
     "effects_lost",
     "effects_doubled",
@@ -39,6 +40,16 @@ def add(**counts: int) -> None:
         so_far = json.loads(file.read() or "{}")
         file.truncate(0)
         json.dump({name: so_far.get(name, 0) + counts.get(name, 0) for name in NAMES}, file, indent=2)
+
+
+def add_run(*, kills: int = 0, others: int = 0, flaw: object) -> None:
+    """Add one guard's life: how often it was killed, what else was done to it, and what is wrong with its journal."""
+    add(
+        faults_injected=kills + others,
+        kills_among_them=kills,
+        journals_checked=1,
+        journals_broken=flaw is not None,
+    )
 
 
 def add_effects(expected: Iterable[str], seen: Iterable[str]) -> None:

@@ -177,7 +177,7 @@ class Story:
         keys, seen = [each.key for each in intents], [each["key"] for each in self.effects]
         letters, ids = self.guard.letters(), [each["id"] for each in self.told]
         flaw = self.guard.flaw()
-        figures.add(faults_injected=self.guard.kills, journals_checked=1, journals_broken=flaw is not None)
+        figures.add_run(kills=self.guard.kills, flaw=flaw)
         figures.add_effects(keys, seen)
         figures.add_notices([each[0] for each in letters], ids)
 

@@ -61,7 +61,7 @@ async def test_fifty_services_that_breach_for_ever_get_no_more_actions_than_the_
         guard.stop()
 
         intents = [each for each in await guard.records() if isinstance(each, Intended)]
-        figures.add(faults_injected=guard.kills, journals_checked=1, journals_broken=guard.flaw() is not None)
+        figures.add_run(kills=guard.kills, flaw=guard.flaw())
         figures.add_effects([each.key for each in intents], [each["key"] for each in services.effects()])
         assert guard.flaw() is None
         assert sorted(each["key"] for each in services.effects()) == sorted(each.key for each in intents)

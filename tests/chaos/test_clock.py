@@ -149,7 +149,7 @@ async def test_a_clock_that_is_set_by_an_hour_changes_no_span_and_stops_no_evalu
             run.result()
     for story in stories:
         steps = [each.by for each in await story.guard.records() if isinstance(each, ClockStepped)]
-        figures.add(faults_injected=1, journals_checked=1, journals_broken=story.guard.flaw() is not None)
+        figures.add_run(others=1, flaw=story.guard.flaw())
         assert [round(by / timedelta(seconds=10)) for by in steps] == [int(story.jump) / 10]
         assert story.guard.flaw() is None
         for span in SPANS:

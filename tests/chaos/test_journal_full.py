@@ -73,7 +73,7 @@ async def test_on_a_full_disk_only_a_guard_that_was_told_to_acts_and_both_say_wh
 
         records = await guard.records()
         keys = [each.key for each in records if isinstance(each, Intended)]
-        figures.add(faults_injected=1, journals_checked=1, journals_broken=guard.flaw() is not None)
+        figures.add_run(others=1, flaw=guard.flaw())
         figures.add_effects(keys, [each["key"] for each in services.effects()])
         assert guard.flaw() is None
         assert keys == [each["key"] for each in services.effects()], "what was done without the journal is in it now"

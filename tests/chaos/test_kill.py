@@ -43,7 +43,7 @@ async def assert_one_story(it: World, effects: list[str]) -> None:
     intents = [each for each in records if isinstance(each, Intended)]
     outcomes = [each for each in records if isinstance(each, Concluded)]
     ends = [each for each in records if isinstance(each, IncidentEnded)]
-    figures.add(faults_injected=it.kills, journals_checked=1, journals_broken=it.flaw() is not None)
+    figures.add_run(kills=it.kills, flaw=it.flaw())
     figures.add_effects([each.key for each in intents], effects)
     assert it.flaw() is None
     assert [each.key for each in intents] == effects, "one effect, under the key of the one intent"

@@ -214,6 +214,6 @@ async def test_a_prometheus_that_is_gone_in_any_phase_of_an_incident_causes_no_a
     for fault, run in runs.items():
         story = run.result()
         ends = {each.guard: each.reason for each in await story.guard.records() if isinstance(each, IncidentEnded)}
-        figures.add(faults_injected=story.faults, journals_checked=1, journals_broken=story.guard.flaw() is not None)
+        figures.add_run(others=story.faults, flaw=story.guard.flaw())
         assert story.guard.flaw() is None
         assert ends == {"desk": "verified", "shop": "cannot_tell"}, fault
