@@ -59,7 +59,7 @@ def test_while_evaluation_is_stuck_no_watchdog_is_fed_and_the_health_check_fails
         guard.configure(
             services.action("mend", cures="shop"),
             {
-                "probes": [probe(services, "shop", interval="200ms", timeout="150ms")],
+                "probes": [probe(services, "shop", interval="500ms", timeout="450ms")],
                 "guards": [
                     {
                         "guard": "shop",
