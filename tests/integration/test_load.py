@@ -53,7 +53,9 @@ class Fleet(Daemon):
 
     def total(self, metric: str) -> float:
         lines = self.get("/metrics")[1].splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == metric)
+        return sum(
+            float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == metric
+        )
 
     def wait_for_incidents(self, count: int) -> None:
         wait_for(
