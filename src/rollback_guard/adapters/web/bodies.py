@@ -5,6 +5,7 @@ Imported when the first change or the document is asked for: a sidecar that nobo
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -82,9 +83,9 @@ class Body(BaseModel):
 class Change(Body):
     """A body that asks for one change."""
 
+    @abstractmethod
     def operation(self, by: str) -> Operation:
         """Return it as what the core does, for somebody."""
-        raise NotImplementedError
 
 
 class Pause(Change):
