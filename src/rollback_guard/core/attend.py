@@ -44,6 +44,29 @@ def attend(policy: Policy, state: State, *, now: datetime) -> tuple[Record, ...]
     return tuple(records)
 
 
+def due_at(policy: Policy, state: State, *, after: datetime) -> datetime | None:
+    """Return the first time later than `after` at which the clock alone may bring something about.
+
+    Who plays the past asks at these times only, and not once a second.
+    """
+    return min((at for at in _times(policy, state) if at > after), default=None)
+
+
+def _times(policy: Policy, state: State) -> Iterator[datetime]:
+    yield from (pause.until for pause in state.pauses.values() if pause.until is not None)
+    yield from (each.heard_at + SIGNAL_LIVES for each in state.signals if each.heard_at is not None)
+    for name, own in state.guards.items():
+        if own.rollout is not None and own.rollout.finished_at is None:
+            yield own.rollout.until
+        incident = state.incidents[own.incident] if own.incident else None
+        if incident is None:
+            continue
+        if incident.waiting is not None:
+            yield incident.waiting.until
+        levels = policy.guards[name].escalate if name in policy.guards else ()
+        yield from (incident.opened_at + level.after for level in levels[incident.escalated :])
+
+
 def _ended(state: State, now: datetime) -> Iterator[Record]:
     for name, pause in state.pauses.items():
         if pause.until is not None and pause.until <= now:
