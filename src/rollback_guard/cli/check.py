@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,67 +9,42 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rollback_guard.config.load import Loaded
+    from rollback_guard.config.report import Report
 
+FINDINGS = 1
 INVALID = 4
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
-    "--output", type=click.Choice(["human", "json"]), default="human", show_default=True, help="How problems are shown."
+    "--output",
+    type=click.Choice(["human", "json", "github"]),
+    default="human",
+    show_default=True,
+    help="How problems are shown; github is annotations of a workflow run.",
 )
-def command(paths: tuple[Path, ...], output: str) -> None:
+@click.option("--strict", is_flag=True, help="End with 1 when there is a warning.")
+def command(paths: tuple[Path, ...], output: str, strict: bool) -> None:
     """Say everything that is wrong with guard.toml and rule files; ./guard.toml unless PATHS are given.
 
     A guard.toml is checked with the rule files that it names. Rule files alone are checked without the names of
-    actions. Nothing is asked over the network. Ends with 0 when there is no error, with 4 when there is one.
+    actions. Nothing is asked over the network. Ends with 0 when there is no error, with 4 when there is one. Warnings
+    and notices can be switched off, by a comment in the file or in guard.toml.
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.config.load import load
+    from rollback_guard.config.report import Report
 
-    loaded = load(paths or (Path("guard.toml"),), action_types=registry.settings_types())
-    if output == "json":
-        click.echo(json.dumps(_as_data(loaded), indent=2))
-    else:
-        for problem in loaded.problems:
-            click.echo(problem.render())
-    click.echo(_summary(loaded), err=True)
-    sys.exit(INVALID if loaded.policy is None else 0)
-
-
-def _summary(loaded: Loaded) -> str:
-    counts = {level: sum(it.severity == level for it in loaded.problems) for level in ("error", "warning", "notice")}
-    found = [_number(count, level) for level, count in counts.items() if count]
-    files = _number(len(loaded.files), "file")
-    if loaded.policy is None:
-        more = "" if loaded.complete else "; more is checked once these are mended"
-        return f"{', '.join(found)} in {files}{more}"
-    fine = f"{_number(loaded.rules, 'rule')}, {_number(loaded.guards, 'guard')} in {files}: fine"
-    return f"{fine}, with {', '.join(found)}" if found else fine
+    loaded = load(paths or (Path("guard.toml"),), action_types=registry.settings_types(), lint=True)
+    report = Report(loaded=loaded, problems=loaded.problems)
+    for line in report.lines(output):
+        click.echo(line)
+    click.echo(report.summary(), err=True)
+    sys.exit(_status(report, strict=strict))
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _as_data(loaded: Loaded) -> dict[str, object]:
-    return {
-        "schema_version": 1,
-        "valid": loaded.policy is not None,
-        "rules": loaded.rules,
-        "guards": loaded.guards,
-        "files": list(loaded.files),
-        "problems": [
-            {
-                "path": problem.path,
-                "line": problem.line,
-                "column": problem.column,
-                "severity": problem.severity.value,
-                "id": problem.id,
-                "message": problem.message,
-                "hint": problem.hint,
-            }
-            for problem in loaded.problems
-        ],
-    }
+def _status(report: Report, *, strict: bool) -> int:
+    if not report.valid:
+        return INVALID
+    return FINDINGS if strict and report.warnings else 0

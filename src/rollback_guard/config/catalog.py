@@ -1,4 +1,8 @@
-"""List every check by its id, as the reference explains it."""
+"""List every check by its id, as the reference explains it.
+
+What refuses a file, or looks at how its parts hang together, is in `CHECKS`. A lint finds what is allowed and will hurt:
+each has a page of its own in docs/checks.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +52,6 @@ CHECKS: Mapping[str, str] = {
     "duplicate-name": "Two probes, guards or maintenance windows have the same name, or a list names one thing twice.",
     "empty-selector": "A guard selects by no label: it would act on everything.",
     "selects-nothing": "No rule and no probe carries the labels that a guard selects by, and it knows no signal.",
-    "selects-no-critical": "A guard selects no critical rule and knows no signal, so it can never act.",
-    "critical-unselected": "No guard selects a critical rule or probe, so nothing happens when it fires.",
     "severity-unknown": "A severity is none of `critical`, `warning`, `info` and `none`, and is only shown.",
     "template-in-selector": "A guard selects by a template; labels are compared as they are written.",
     "signal-selector": "A guard with signals selects by nothing that an alert from elsewhere carries.",
@@ -84,4 +86,60 @@ CHECKS: Mapping[str, str] = {
     "dead-man-timeout": "A call of the dead-man's switch may take longer than the time until the next one.",
     "missing-file": "A file that is named is not there, or may not be read or executed by this user.",
     "two-credentials": "Both a bearer token and basic authentication are given.",
+    # switching off
+    "bad-ignore": "A comment for `check` cannot be read, or stands where it says nothing.",
+    "unknown-ignore": "What should be switched off is no check, or an error.",
+    "unused-ignore": "What is switched off is not there.",
 }
+
+LINTS: Mapping[str, str] = {
+    # what is measured
+    "short-range": "A range is too short to hold two samples.",
+    "rate-of-gauge": "A function for counters is given a gauge.",
+    "raw-counter": "A counter is compared as it is, and it only ever rises.",
+    "rate-of-sum": "The rate of a sum of counters: one restart looks like a huge increase.",
+    "nan-in-aggregation": "Ratios are summed up: one that is 0/0 makes all of them unknown.",
+    "changing-selection": "`topk` and the like return other series each time, so no alert lasts.",
+    "unbounded-label": "Results are told apart by a label that has a new value with every request.",
+    # what is selected
+    "absent-label": "A denominator counts more than its numerator was chosen from.",
+    "unscoped-selector": "A rule that acts measures a metric that everybody has, of everybody.",
+    "pattern-always-matches": "A regular expression matches everything, or nothing.",
+    "status-pattern": "A regular expression matches no status code there is.",
+    # what it is compared with
+    "threshold-side": "The comparison breaches when all is well.",
+    "threshold-unit": "The threshold is in another unit than what is measured.",
+    "never-fires": "No value can fulfil the comparison.",
+    "always-fires": "Every value fulfils the comparison.",
+    # time
+    "for-interval": "`for` is shorter than the interval, or not a multiple of it.",
+    "absent-for": "`absent()` fires at the first missing sample.",
+    "for-exceeds-window": "`for` is as long as the rollout that the guard watches.",
+    "offset-sees-rollout": "The past that a rule compares with is the incident itself.",
+    # guards and actions
+    "ratio-without-floor": "One failure of two requests at night is an error ratio of 50%.",
+    "vanishing-label": "A rule that acts keeps a label that a rollback takes away.",
+    "unverified-step": "Nothing can show whether a step helped.",
+    "uninspected-action": "After a crash nobody can tell whether the action was done.",
+    "critical-unselected": "No guard selects a critical rule or probe, so nothing happens when it fires.",
+    "selects-no-critical": "A guard selects no critical rule and knows no signal, so it can never act.",
+}
+
+ONLINE: frozenset[str] = frozenset()
+"""The lints that only a Prometheus can answer."""
+
+SWITCHABLE: frozenset[str] = frozenset(LINTS) | {
+    "literal-secret",
+    "missing-file",
+    "no-anchor",
+    "no-rules",
+    "no-tokens",
+    "nobody-told",
+    "recording-rules",
+    "rollout-unknown",
+    "secret-in-url",
+    "severity-unknown",
+    "unused-action",
+    "unused-channel",
+}
+"""What can be switched off, where it is no error."""

@@ -45,7 +45,13 @@ class Document:
     def _hidden(self) -> Mapping[int, int]:
         return masking.hidden_from(self.parsed.places) if self.parsed else {}
 
-    def _line(self, number: int) -> str:
+    @property
+    def lines(self) -> int:
+        """How many lines there are."""
+        return len(self._starts)
+
+    def line(self, number: int) -> str:
+        """Return a source line as it is; it may hold secrets."""
         if not 1 <= number <= len(self._starts):
             return ""
         end = self._starts[number] if number < len(self._starts) else len(self.text)
@@ -63,9 +69,9 @@ class Document:
 
     def _masked(self, number: int) -> str:
         if self.parsed:
-            return masking.mask(self._line(number), self._hidden.get(number))
-        above = [self._line(other) for other in range(max(1, number - masking.LINES_LOOKED_BACK), number)]
-        return masking.mask_unparsed(self._line(number), above)
+            return masking.mask(self.line(number), self._hidden.get(number))
+        above = [self.line(other) for other in range(max(1, number - masking.LINES_LOOKED_BACK), number)]
+        return masking.mask_unparsed(self.line(number), above)
 
     def place(self, path: KeyPath) -> Place:
         """Return the place of a value, or of the nearest thing around it."""

@@ -20,11 +20,14 @@ from pydantic import BaseModel
 from rollback_guard.config import compile as compiler
 from rollback_guard.config import surroundings
 from rollback_guard.config.anchor import anchored_data, anchored_path
+from rollback_guard.config.catalog import ONLINE, SWITCHABLE
 from rollback_guard.config.checks import CHECKS
 from rollback_guard.config.document import Document, decode, parse, read
+from rollback_guard.config.ignores import Ignores
 from rollback_guard.config.inventory import Inventory
 from rollback_guard.config.places import DocumentError, Mark
-from rollback_guard.config.problems import Level, Problem, did_you_mean, in_order, quoted
+from rollback_guard.config.problems import Level, Problem, did_you_mean, quoted
+from rollback_guard.config.recordings import Recording, recordings_of
 from rollback_guard.config.rulefile import RuleFile
 from rollback_guard.config.settings import GuardFile
 from rollback_guard.config.validate import Valid, validate
@@ -50,10 +53,14 @@ class Loaded:
         anchors: Hosts and ports that tell whether the network is there.
         base: What relative paths are relative to.
         actions: By name, each an instance of its type's model.
+        recordings: Recording rules; they are left to Prometheus.
+        inventory: What the policy was compiled from, each thing with its place; None when there is any error.
         rules: Rules and probes that were found.
         guards: Guards that were found.
         files: Files that were looked at.
         complete: Nothing was left unchecked because of a mistake elsewhere.
+        ignores: What is switched off; `problems` has been sifted by it.
+        inventory: Everything with its place, for checks that need more than the files; ``None`` unless linted.
     """
 
     problems: tuple[Problem, ...]
@@ -67,23 +74,28 @@ class Loaded:
     anchors: tuple[tuple[str, int], ...] = ()
     base: Path = Path()
     actions: Mapping[str, BaseModel] = field(default_factory=dict)
+    recordings: tuple[Recording, ...] = ()
+    inventory: Inventory | None = None
     rules: int = 0
     guards: int = 0
     files: tuple[str, ...] = ()
     complete: bool = True
+    ignores: Ignores = Ignores()
+    inventory: Inventory | None = None
 
 
-def load(paths: Sequence[Path], *, action_types: ActionTypes) -> Loaded:
+def load(paths: Sequence[Path], *, action_types: ActionTypes, lint: bool = False) -> Loaded:
     """Read the files and everything they refer to.
 
     Args:
         paths: A guard.toml, rule files, or both; the rule files that guard.toml names need not be given.
         action_types: The settings' model of each `type` of action.
+        lint: Also look for what is allowed and will hurt; nothing that a daemon needs.
 
     Returns:
         The problems, and the policy when none of them is an error. Never raises for what a file holds.
     """
-    return _Loading(action_types).load(paths)
+    return _Loading(action_types).load(paths, lint=lint)
 
 
 class _Loading:
@@ -94,8 +106,9 @@ class _Loading:
         self._problems: list[Problem] = []
         self._digest = hashlib.sha256()
         self._seen: dict[str, str] = {}
+        self._documents: list[Document] = []
 
-    def load(self, paths: Sequence[Path]) -> Loaded:
+    def load(self, paths: Sequence[Path], *, lint: bool) -> Loaded:
         """Go the whole way."""
         tomls = [path for path in paths if path.suffix == ".toml"]
         base = Path(anchored_path(Path(), str(tomls[0].parent))) if tomls else Path.cwd()
@@ -113,15 +126,23 @@ class _Loading:
         )
         for check in CHECKS:
             self._problems.extend(check(inventory))
-        return self._loaded(inventory)
+        if lint:
+            from rollback_guard.config.checks import lints  # the daemon's loader never needs them
 
-    def _loaded(self, inventory: Inventory) -> Loaded:
+            self._problems.extend(lints.check(inventory))
+        return self._loaded(inventory, lint=lint)
+
+    def _loaded(self, inventory: Inventory, *, lint: bool) -> Loaded:
+        ignores = Ignores.of(self._documents, inventory.settings)
+        asked = SWITCHABLE - ONLINE if lint and inventory.complete else ()
         found = Loaded(
-            problems=in_order(self._problems),
+            problems=ignores.sift([*self._problems, *(ignores.problems if lint else ())], asked=asked),
             rules=len(inventory.rules),
             guards=len(inventory.guards),
             files=tuple(self._seen.values()),
             complete=inventory.complete,
+            ignores=ignores,
+            inventory=inventory if lint else None,
         )
         if any(problem.severity is Level.ERROR for problem in found.problems):
             return found
@@ -135,6 +156,8 @@ class _Loading:
             maintenance=surroundings.maintenance_of(inventory),
             dead_man=surroundings.dead_man_of(inventory),
             anchors=surroundings.anchors_of(inventory),
+            recordings=recordings_of(inventory),
+            inventory=inventory,
             base=inventory.base,
             actions={name: action for name, action in (inventory.actions or {}).items() if action is not None},
         )
@@ -154,6 +177,7 @@ class _Loading:
             self._refuse(Document(path=str(path), text=text), [error])
             return None
         self._refuse(document, document.parsed.flaws if document.parsed else ())
+        self._documents.append(document)
         return document
 
     def _refuse(self, document: Document, errors: Iterable[DocumentError]) -> None:

@@ -23,6 +23,7 @@ from rollback_guard.config.fields import (
     Url,
     refuse,
 )
+from rollback_guard.config.guards import Names
 from rollback_guard.config.tables import Headers
 
 HIGHEST_PORT = 65535
@@ -126,6 +127,11 @@ class Datasource(Section):
     max_sample_age: Duration = Field(
         default=timedelta(minutes=2), description="Samples older than this are no data; `0s` switches the check off."
     )
+    scrape_interval: PositiveDuration | None = Field(
+        default=None,
+        description="How often its targets are scraped, for `check`. Default: 15s, or the interval of the group if "
+        "that is shorter.",
+    )
     heartbeat: Heartbeat = Field(
         default="count(up)",
         description="PromQL that a healthy server answers with something; where it does not, none of its answers "
@@ -222,6 +228,14 @@ class LogSection(Section):
     )
 
 
+class CheckSection(Section):
+    """What `rollback-guard check` is told to pass over."""
+
+    ignore: Names = Field(
+        default=[], description="Ids of warnings and notices that are switched off everywhere; errors cannot be."
+    )
+
+
 class GuardFile(Section):
     """How this instance runs."""
 
@@ -234,6 +248,9 @@ class GuardFile(Section):
         default=NetworkSection(), description="How the guard tells that its own network is down."
     )
     log: LogSection = Field(default=LogSection(), description="What is logged, and how.")
+    check: CheckSection = Field(
+        default=CheckSection(), description="What `rollback-guard check` is told to pass over."
+    )
     notify: dict[str, Channel] = Field(
         default={}, description="Channels that rule files may name: the ways in which people are told."
     )

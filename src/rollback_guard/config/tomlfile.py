@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rollback_guard.config.places import DEEPEST, DocumentError, KeyPath, Mark, Parsed, Place
@@ -50,6 +51,15 @@ def load(text: str) -> Parsed:
         raise DocumentError("toml-syntax", _TOLD.sub("", str(error)), mark=mark, hint=hint) from error
     except (RecursionError, ValueError) as error:  # ValueError: a number of more digits than Python reads
         raise DocumentError("toml-syntax", "not TOML: a value is too large", hint="Shorten it.") from error
+
+
+def comments(text: str) -> Iterator[Mark]:
+    """Yield where each comment of a TOML text begins."""
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    for match in _TOKEN.finditer(text):
+        if match[0].startswith("#"):
+            line = bisect_right(starts, match.start())
+            yield Mark(line, match.start() - starts[line - 1] + 1)
 
 
 @dataclass(frozen=True, slots=True)

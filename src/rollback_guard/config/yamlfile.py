@@ -32,7 +32,7 @@ def load(text: str) -> Parsed:
     """
     composer = _Composer()
     try:
-        for event in _events(text):
+        for event in events(text):
             composer.take(event)
     except yaml.MarkedYAMLError as error:
         raise _refused(error, text) from error
@@ -42,7 +42,8 @@ def load(text: str) -> Parsed:
     return Parsed(composer.data, composer.places, tuple(composer.flaws))
 
 
-def _events(text: str) -> Iterator[Any]:
+def events(text: str) -> Iterator[Any]:
+    """Yield libyaml's events of a text."""
     yield from yaml.parse(text, Loader=_Loader)
 
 

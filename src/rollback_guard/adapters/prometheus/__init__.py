@@ -14,6 +14,7 @@ A read goes through these modules from top to bottom:
     wire        one deadline for all that a connection does
     envelope    is this a complete answer?                                     pure
     refusal     why there is none
+    catalog     what no slot asks: version, types of metrics, targets, costs
     library     requests, without what it needs for nobody here
 """
 

@@ -32,6 +32,17 @@ def check(status: int, headers: Mapping[str, str], body: bytes, *, result_type: 
     Raises:
         Refused: It is anything else.
     """
+    envelope = succeeded(status, headers, body)
+    _check_data(envelope.get("data"), result_type, max_series)
+    return envelope
+
+
+def succeeded(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """Return the envelope of a complete, successful answer of any address of the API, whatever it holds.
+
+    Raises:
+        Refused: It is anything else.
+    """
     envelope = _parse(status, headers, body)
     if envelope is None or envelope.get("status") not in {"success", "error"}:
         if status != HTTP_OK:
@@ -45,7 +56,6 @@ def check(status: int, headers: Mapping[str, str], body: bytes, *, result_type: 
     if missing:
         words = "; ".join(str(warning) for warning in missing) if isinstance(missing, list) else str(missing)
         raise Refused(Unknown.PARTIAL, words, shared=False)
-    _check_data(envelope.get("data"), result_type, max_series)
     return envelope
 
 

@@ -38,11 +38,20 @@ class PrometheusSource:
     """Implement `ports.Source` on the query API.
 
     Every request is a batch of queries, ends by its deadline, and is a complete answer or names why not.
+
+    Args:
+        endpoint: Where it is.
+        clock: For deadlines.
+        telemetry: Hears of every request.
+        patience: How long past slots are read for in one go.
     """
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, endpoint: Endpoint, clock: Clock, telemetry: Telemetry, *, patience: timedelta = READING_BACK
+    ) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._patience = patience
         self._client = Client(endpoint, clock, telemetry)
         self._allowances: dict[str, Allowance] = {}
         self._ages: dict[str, Ages] = {}
@@ -101,7 +110,7 @@ class PrometheusSource:
     ) -> Mapping[datetime, Mapping[str, Observation]]:
         """Observe past slots; see `ports.Source`. Slots for which the server answered nothing at all are left out."""
         found: dict[datetime, Mapping[str, Observation]] = {}
-        inquiry = self._inquire(group, until=self._clock.elapsed() + READING_BACK)
+        inquiry = self._inquire(group, until=self._clock.elapsed() + self._patience)
         for run in runs_of(slots, group.interval, longest=SLOTS_AT_ONCE):
             grid = Grid(
                 start_ms=to_ms(run[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(run)

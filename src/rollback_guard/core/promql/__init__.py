@@ -23,6 +23,7 @@ __all__ = [
     "ExprProblem",
     "ProblemId",
     "PromqlError",
+    "children",
     "filters",
     "find_problems",
     "has_condition",
@@ -33,6 +34,7 @@ __all__ = [
     "selectors",
     "uses_bool_at_top",
     "value_type",
+    "walk",
     "without_parentheses",
 ]
 
@@ -92,7 +94,7 @@ def has_condition(tree: Expr) -> bool:
         is_comparison(node)
         or (isinstance(node, BinaryExpr) and str(node.op) in SET_OPERATORS)
         or (isinstance(node, Call) and node.func.name in ABSENCE)
-        for node in _walk(tree, into_scalar=False)
+        for node in walk(tree, into_scalar=False)
     )
 
 
@@ -103,7 +105,7 @@ def filters(tree: Expr) -> bool:
         or (isinstance(node, BinaryExpr) and str(node.op) in SET_OPERATORS - {"or"})
         or (isinstance(node, Call) and node.func.name in ABSENCE)
         or (isinstance(node, AggregateExpr) and str(node.op) in CUTS)
-        for node in _walk(tree)
+        for node in walk(tree)
     )
 
 
@@ -136,7 +138,7 @@ def longest_range(tree: Expr) -> timedelta:
         node, outer = pending.pop()
         inner = outer + node.range if isinstance(node, MatrixSelector | SubqueryExpr) and node.range else outer
         longest = max(longest, inner)
-        pending.extend((child, inner) for child in _children(node))
+        pending.extend((child, inner) for child in children(node))
     return longest
 
 
@@ -231,7 +233,7 @@ def _as_problem(error: PromqlError) -> ExprProblem:
 
 
 def _check_ranges(tree: Expr) -> None:
-    for node in _walk(tree):
+    for node in walk(tree):
         if isinstance(node, MatrixSelector | SubqueryExpr):
             try:
                 fits = node.range is None or node.range <= _LONGEST
@@ -245,7 +247,8 @@ def _returns_bool(tree: BinaryExpr) -> bool:
     return tree.modifier is not None and tree.modifier.return_bool
 
 
-def _children(node: Expr) -> tuple[Expr, ...]:
+def children(node: Expr) -> tuple[Expr, ...]:
+    """Return what a node is made of, from left to right."""
     match node:
         case BinaryExpr():
             return (node.lhs, node.rhs)
@@ -260,14 +263,14 @@ def _children(node: Expr) -> tuple[Expr, ...]:
     return ()
 
 
-def _walk(tree: Expr, *, into_scalar: bool = True) -> Iterator[Expr]:
+def walk(tree: Expr, *, into_scalar: bool = True) -> Iterator[Expr]:
     """Yield every node, outer ones first; without recursion, for a chain of operators is a deep tree."""
     pending = [tree]
     while pending:
         node = pending.pop()
         yield node
         if into_scalar or not (isinstance(node, Call) and node.func.name == "scalar"):
-            pending.extend(reversed(_children(node)))
+            pending.extend(reversed(children(node)))
 
 
 def _operands(tree: Expr) -> Iterator[Expr]:
@@ -276,7 +279,7 @@ def _operands(tree: Expr) -> Iterator[Expr]:
     while pending:
         node = without_parentheses(pending.pop())
         if isinstance(node, BinaryExpr | promql_parser.UnaryExpr):
-            pending.extend(_children(node))
+            pending.extend(children(node))
         else:
             yield node
 
@@ -296,4 +299,4 @@ def _selectors(tree: Expr) -> Iterator[tuple[VectorSelector, bool]]:
             old = old or node.func.name in ABOUT_AGE
         if isinstance(node, VectorSelector):
             yield node, old
-        pending.extend((child, old) for child in reversed(_children(node)))
+        pending.extend((child, old) for child in reversed(children(node)))

@@ -1,0 +1,102 @@
+"""Find the comments of a file that speak to `check`.
+
+Neither parser tells of comments, and a `#` may as well stand in a text: in a block scalar, in quotes, in a colour. So the
+parser is asked once more where the texts are, and only a `#` outside of them counts.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from rollback_guard.config import tomlfile
+from rollback_guard.config.document import Document
+from rollback_guard.config.places import Mark
+from rollback_guard.config.yamlfile import events
+
+ADDRESS = "rollback-guard:"
+"""How a comment begins that is meant for the guard."""
+
+_AFTER_TEXT = re.compile(r"(?P<before>[\s,:\]}]*(?:[|>][-+0-9]*)?[\s,\]}]*)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
+"""What may stand between the last text of a line and a comment: brackets, colons, a block's header."""
+
+_WHOLE_LINE = re.compile(r"[ \t]*\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """One comment that speaks to `check`.
+
+    Attributes:
+        text: Behind `rollback-guard:`.
+        alone: Nothing else stands on its line.
+    """
+
+    mark: Mark
+    text: str
+    alone: bool
+
+
+def comments_of(document: Document) -> Iterator[Comment]:
+    """Yield the comments of a file that was parsed, in its order."""
+    if document.parsed is None or ADDRESS not in document.text:
+        return
+    candidates = [number for number in range(1, document.lines + 1) if ADDRESS in document.line(number)]
+    free = _free_of_toml(document) if document.path.endswith(".toml") else _free_of_yaml(document, candidates)
+    for number in candidates:
+        if number not in free:
+            continue
+        line, start = document.line(number), free[number]
+        alone = _WHOLE_LINE.match(line)
+        found = alone or _AFTER_TEXT.match(line, start)
+        if found and (alone or found.end("before") == 0 or line[found.end("before") - 1].isspace()):
+            mark = Mark(number, line.index("#", start) + 1)
+            yield Comment(mark=mark, text=found["text"].strip(), alone=alone is not None)
+
+
+def _free_of_yaml(document: Document, candidates: list[int]) -> dict[int, int]:
+    """Return the lines that are not inside of a text, each with where its last text ends."""
+    free = dict.fromkeys(candidates, 0)
+    for event in events(document.text):
+        if not isinstance(event, yaml.ScalarEvent):
+            continue
+        first, last = event.start_mark.line + 1, event.end_mark.line + 1
+        if bisect_left(candidates, first) == bisect_right(candidates, last):
+            continue
+        if event.style in ("|", ">"):
+            first, last, end = _block(document, event)
+        else:
+            end = event.end_mark.column
+        for number in candidates[bisect_left(candidates, first) : bisect_left(candidates, last)]:
+            free.pop(number, None)
+        if last in free:
+            free[last] = max(free[last], end)
+    return free
+
+
+def _block(document: Document, event: Any) -> tuple[int, int, int]:
+    """Return the first line of a block's content, the line behind it, and 0.
+
+    The parser says that a block ends where the next thing begins, with all comments between the two.
+    """
+    first = number = event.start_mark.line + 2
+    indent = 0
+    while number <= event.end_mark.line + 1:
+        line = document.line(number)
+        depth = len(line) - len(line.lstrip(" "))
+        if line.strip():
+            indent = indent or depth
+            if depth < indent:
+                break
+        number += 1
+    return first, number, 0
+
+
+def _free_of_toml(document: Document) -> dict[int, int]:
+    """Return the lines that hold a comment, each with where it begins."""
+    return {mark.line: mark.column - 1 for mark in tomlfile.comments(document.text)}

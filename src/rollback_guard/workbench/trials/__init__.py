@@ -1,0 +1,1 @@
+"""Test rule files: promtool's unit tests, and whole incidents played through the functions that run live."""

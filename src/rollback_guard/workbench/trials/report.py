@@ -1,0 +1,134 @@
+"""Tell how tests ended: for people, for machines, for CI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from rollback_guard.config.problems import printable
+from rollback_guard.workbench.trials.verdict import Failure, FileVerdict, TrialVerdict, failed
+
+
+def lines_of(file: FileVerdict, *, verbose: bool) -> Iterator[str]:
+    """Yield what people read of one file: every failure, and what succeeded where they ask for it."""
+    for problem in file.problems:
+        yield problem.render()
+    for trial in file.trials:
+        if trial.failures:
+            yield f"FAIL {file.path}:{trial.line}: {printable(trial.name)}"
+            for failure in trial.failures:
+                yield from _failure_lines(file.path, failure)
+        elif verbose:
+            yield f"ok   {file.path}:{trial.line}: {printable(trial.name)} ({trial.took_s:.2f}s)"
+
+
+def _failure_lines(path: str, failure: Failure) -> Iterator[str]:
+    yield f"  {path}:{failure.line}: {failure.what}"
+    yield from (f"    - expected  {printable(line)}" for line in failure.missing)
+    yield from (f"    + got       {printable(line)}" for line in failure.surplus)
+    yield from (f"    {line}" for line in failure.detail.splitlines())
+
+
+def summary(files: Sequence[FileVerdict], took_s: float) -> str:
+    """Return one line on the whole run."""
+    played = sum(len(file.trials) for file in files)
+    bad, skipped = failed(files), sum(file.skipped for file in files)
+    parts = [f"{_number(played, 'test')} in {_number(len(files), 'file')}: {f'{bad} failed' if bad else 'all succeeded'}"]
+    if skipped:
+        parts.append(f"{skipped} not asked for")
+    return f"{', '.join(parts)}, in {took_s:.1f}s"
+
+
+def as_json(files: Sequence[FileVerdict], took_s: float) -> str:
+    """Return the whole run as JSON."""
+    return json.dumps(
+        {
+            "schema_version": 1,
+            "succeeded": not any(file.is_failed for file in files),
+            "tests": sum(len(file.trials) for file in files),
+            "failed": failed(files),
+            "skipped": sum(file.skipped for file in files),
+            "took_s": round(took_s, 3),
+            "files": [_file_data(file) for file in files],
+        },
+        indent=2,
+    )
+
+
+def _file_data(file: FileVerdict) -> dict[str, object]:
+    return {
+        "path": file.path,
+        "problems": [
+            {"line": it.line, "column": it.column, "path": it.path, "id": it.id, "message": it.message, "hint": it.hint}
+            for it in file.problems
+        ],
+        "tests": [
+            {
+                "name": trial.name,
+                "line": trial.line,
+                "succeeded": not trial.failures,
+                "took_s": round(trial.took_s, 3),
+                "failures": [
+                    {
+                        "line": failure.line,
+                        "what": failure.what,
+                        "missing": list(failure.missing),
+                        "surplus": list(failure.surplus),
+                        "detail": failure.detail,
+                    }
+                    for failure in trial.failures
+                ],
+            }
+            for trial in file.trials
+        ],
+    }
+
+
+def as_junit(files: Sequence[FileVerdict], took_s: float) -> str:
+    """Return the whole run as JUnit XML, as CI systems read it."""
+    suites = Element(
+        "testsuites",
+        name="rollback-guard test",
+        tests=str(sum(len(file.trials) + bool(file.problems) for file in files)),
+        failures=str(failed(files)),
+        time=f"{took_s:.3f}",
+    )
+    for file in files:
+        suite = SubElement(
+            suites,
+            "testsuite",
+            name=_legal(file.path),
+            tests=str(len(file.trials) + bool(file.problems)),
+            failures=str(failed([file])),
+            skipped="0",
+            time=f"{sum(trial.took_s for trial in file.trials):.3f}",
+        )
+        if file.problems:
+            case = SubElement(suite, "testcase", name="the file is valid", classname=_legal(file.path), time="0")
+            text = "\n".join(problem.render() for problem in file.problems)
+            SubElement(case, "failure", message=_legal(file.problems[0].message)).text = _legal(text)
+        for trial in file.trials:
+            _case(suite, file, trial)
+    indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suites, encoding="unicode")
+
+
+def _case(suite: Element, file: FileVerdict, trial: TrialVerdict) -> None:
+    case = SubElement(
+        suite, "testcase", name=_legal(trial.name), classname=_legal(file.path), time=f"{trial.took_s:.3f}"
+    )
+    case.set("file", _legal(file.path))
+    case.set("line", str(trial.line))
+    for failure in trial.failures:
+        text = "\n".join(_failure_lines(file.path, failure))
+        SubElement(case, "failure", message=_legal(failure.what)).text = _legal(text)
+
+
+def _legal(text: str) -> str:
+    """Return a text without what XML cannot hold."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

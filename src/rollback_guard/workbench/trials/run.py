@@ -1,0 +1,152 @@
+"""Run test files: read them, read the rules that they name, play their trials, and say how each ended."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from rollback_guard.adapters.ephemeral import QueryRefused, WriteRefused
+from rollback_guard.config.document import Document, decode, parse, read
+from rollback_guard.config.load import load
+from rollback_guard.config.places import DocumentError
+from rollback_guard.config.problems import Level, Problem, quoted
+from rollback_guard.config.validate import validate
+from rollback_guard.core.notation import NotationError
+from rollback_guard.core.promql.tokens import PromqlError
+from rollback_guard.ports import Clock
+from rollback_guard.workbench.trials.document import TrialFile
+from rollback_guard.workbench.trials.expect import Mismatch, mismatches
+from rollback_guard.workbench.trials.perform import perform
+from rollback_guard.workbench.trials.trial import Rules, Trial, problems_of, trials_of
+from rollback_guard.workbench.trials.verdict import Failure, FileVerdict, TrialVerdict
+from rollback_guard.workbench.trials.world import EvaluationError, World
+
+ActionTypes = Mapping[str, type[BaseModel]]
+
+
+class Bench:
+    """Play test files one after the other in one world; rule files that several of them name are read once.
+
+    Args:
+        world: Where trials are laid out.
+        clock: Tells how long each took.
+        action_types: The settings' model of each type of action.
+        wanted: Only trials are played whose name this finds something in.
+    """
+
+    def __init__(
+        self, world: World, clock: Clock, *, action_types: ActionTypes, wanted: re.Pattern[str] | None = None
+    ) -> None:
+        self._world = world
+        self._clock = clock
+        self._types = action_types
+        self._wanted = wanted
+        self._rules: dict[tuple[Path, ...], tuple[Rules | None, tuple[Problem, ...]]] = {}
+
+    def run(self, path: Path) -> FileVerdict:
+        """Play the trials of one file."""
+        document, file, problems = _file(path)
+        if document is None or file is None:
+            return FileVerdict(path=str(path), problems=tuple(problems))
+        rules, found = self._rules_of(document, file, path.parent)
+        if rules is None:
+            return FileVerdict(path=str(path), problems=(*problems, *found))
+        trials = trials_of(document, file, rules)
+        wanted = [trial for trial in trials if self._wanted is None or self._wanted.search(trial.name)]
+        mistakes = [*problems, *(problem for trial in trials for problem in problems_of(trial))]
+        if not trials:
+            mark = document.key_mark(("tests",))
+            mistakes.append(document.problem("no-assertion", "this file has no test", mark, hint="Write one."))
+        if mistakes:
+            return FileVerdict(path=str(path), problems=tuple(mistakes))
+        return FileVerdict(
+            path=str(path),
+            trials=tuple(self._play(trial) for trial in wanted),
+            skipped=len(trials) - len(wanted),
+        )
+
+    def _play(self, trial: Trial) -> TrialVerdict:
+        began = self._clock.elapsed()
+        try:
+            performance = perform(self._world, trial)
+            failures = [_failure(trial, each) for each in mismatches(trial, performance)]
+            failures += [Failure(line=_line(trial), what=said) for said in performance.film.refusals]
+        except (EvaluationError, QueryRefused, WriteRefused, NotationError, PromqlError) as error:
+            failures = [Failure(line=_line(trial), what="the test cannot be played", detail=str(error))]
+        took = self._clock.elapsed() - began
+        return TrialVerdict(
+            name=trial.name, line=_line(trial), took_s=took.total_seconds(), failures=tuple(failures)
+        )
+
+    def _rules_of(
+        self, document: Document, file: TrialFile, base: Path
+    ) -> tuple[Rules | None, tuple[Problem, ...]]:
+        paths: dict[Path, None] = {}
+        problems: list[Problem] = []
+        for number, pattern in enumerate(file.rule_files):
+            matches = sorted(glob.glob(str(base / pattern), recursive=True))  # noqa: PTH207  it may be absolute
+            paths.update(dict.fromkeys(map(Path, matches)))
+            if not matches:
+                mark = document.value_mark(("rule_files", number))
+                hint = f"It is taken from the directory of {quoted(document.path)}."
+                problems.append(document.problem("no-rule-file", f"no file matches {quoted(pattern)}", mark, hint=hint))
+        if problems:
+            return None, tuple(problems)
+        key = tuple(paths)
+        if key not in self._rules:
+            self._rules[key] = _load(key, self._types)
+        return self._rules[key]
+
+
+def _load(paths: Sequence[Path], types: ActionTypes) -> tuple[Rules | None, tuple[Problem, ...]]:
+    loaded = load(paths, action_types=types)
+    errors = tuple(problem for problem in loaded.problems if problem.severity is Level.ERROR)
+    if loaded.policy is None:
+        return None, errors
+    return Rules(policy=loaded.policy, recordings=loaded.recordings), ()
+
+
+def _file(path: Path) -> tuple[Document | None, TrialFile | None, list[Problem]]:
+    text = ""
+    try:
+        text = decode(read(path))
+        document = parse(str(path), text)
+    except DocumentError as error:
+        document = Document(path=str(path), text=text)
+        return None, None, [document.problem(error.id, error.message, error.mark, hint=error.hint)]
+    flaws = document.parsed.flaws if document.parsed else ()
+    problems = [document.problem(flaw.id, flaw.message, flaw.mark, hint=flaw.hint) for flaw in flaws]
+    valid, found = validate(document, TrialFile)
+    problems += found
+    return document, valid.model if valid and not problems else None, problems
+
+
+def _failure(trial: Trial, mismatch: Mismatch) -> Failure:
+    return Failure(
+        line=trial.document.key_mark(mismatch.path).line,
+        what=mismatch.what,
+        missing=mismatch.missing,
+        surplus=mismatch.surplus,
+        detail=mismatch.chart,
+    )
+
+
+def _line(trial: Trial) -> int:
+    return trial.document.key_mark(trial.path).line
+
+
+def test_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the test files under these paths: a directory stands for what in it is called like one."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(each for pattern in NAMES for each in path.rglob(pattern))
+        else:
+            yield path
+
+
+NAMES = ("*.test.yaml", "*.test.yml")
+"""What test files are called in a directory."""
