@@ -25,6 +25,9 @@ from rollback_guard.core.observation import Failure, Observation, Unknown
 
 Observations = dict[str, Observation]
 
+Told = Failure | Seen | Mapping[int, int]
+"""What is known of a selector: nothing and why, what memory proves, or by instant the time of its newest sample."""
+
 LATER_MS = 1000
 """Servers that speak the query API round as they like."""
 
@@ -82,8 +85,8 @@ class Ages:
             return observations
         back = window(at_ms, grid.step_ms, max(longest_ms for _, longest_ms in asked.values()))
         said = plausible(await inquiry.ask(map(query_of, asked), back))
-        known = {
-            selector: said[query_of(selector)] if selector in asked else self._seen[selector]
+        known: dict[str, Told] = {
+            selector: _told(said[query_of(selector)]) if selector in asked else self._seen[selector]
             for rule, _ in doubtful
             for selector in rule.condition.selectors
         }
@@ -130,7 +133,7 @@ async def mark_range(
     back = grid.after(grid.start_ms - max(max_age_ms for _, max_age_ms in judged))
     selectors = dict.fromkeys(selector for rule, _ in judged for selector in rule.condition.selectors)
     said = plausible(await inquiry.ask(map(query_of, selectors), back))
-    known = {selector: said[query_of(selector)] for selector in selectors}
+    known = {selector: _told(said[query_of(selector)]) for selector in selectors}
     return [
         observations
         | {
@@ -162,7 +165,7 @@ def _limits(group: Group) -> dict[str, tuple[int, int]]:
 def _marked(
     observation: Observation,
     rule: Rule,
-    known: Mapping[str, Result | Seen],
+    known: Mapping[str, Told],
     at_ms: int,
     *,
     interval_ms: int,
@@ -177,10 +180,14 @@ def _marked(
                 return replace(observation, measured=Failure(failure.reason, words))
             case Seen() as seen:
                 ages.append((Age.FRESH, seen.newest_ms))
-            case points:
-                ages.append(age(_times_of(points), at_ms, interval_ms, max_age_ms))
+            case newest_ms:
+                ages.append(age(newest_ms, at_ms, interval_ms, max_age_ms))
     since_ms = stale_since(ages, at_ms, max_age_ms)
     return observation if since_ms is None else replace(observation, stale_since=from_ms(since_ms))
+
+
+def _told(result: Result) -> Told:
+    return result if isinstance(result, Failure) else _times_of(result)
 
 
 def _times_of(points: Points) -> dict[int, int]:

@@ -214,6 +214,7 @@ def _unreadable(piece: str, offset: int, match: re.Match[str] | None, *, with_la
         return NotationError(f"{word} can not be followed by x: write {wanted}", offset)
     if match["slope"] and not rest:
         return NotationError("expected x and how often the step is made, as in 0+5x20", place)
-    if rest.startswith("x"):
-        return NotationError("expected a whole number after x", place + 1)
+    if match["times"] or rest.startswith("x"):
+        place = offset + (match.start("times") if match["times"] else match.end() + 1)
+        return NotationError("expected a whole number after x", place)
     return NotationError(f"expected a blank: a piece is {forms}", place)

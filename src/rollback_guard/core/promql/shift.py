@@ -6,7 +6,8 @@ are changed, in the text as it was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -39,8 +40,8 @@ def shifted(expr: str, by: timedelta) -> str:
 
     Args:
         expr: PromQL.
-        by: Whole milliseconds, and a multiple of `step_of` the expression, for the instants of a subquery are multiples
-            of its step whenever it is asked.
+        by: Whole milliseconds, and a multiple of the step of each subquery, whose instants are multiples of its step
+            whenever it is asked; `alignment` finds such a span.
 
     Raises:
         PromqlError: The text can not be cut into tokens.
@@ -63,22 +64,19 @@ def with_default_step(expr: str, step: timedelta) -> str:
     Raises:
         PromqlError: The text can not be cut into tokens.
     """
-    tokens = scan(expr)
-    missing = (
-        _Edit(start=after.start, text=format_duration(step))
-        for colon, after in zip(tokens, tokens[1:], strict=False)
-        if colon.text == ":" and after.text == "]" and not colon.braces
-    )
+    text = format_duration(step)
+    missing = (_Edit(start=each.end, text=text) for each in _subqueries(scan(expr)) if not each.step)
     return _edited(expr, missing)
 
 
-def steps_of(expr: str) -> tuple[timedelta, ...]:
-    """Return the steps that the expression's subqueries name.
+def alignment(expressions: Iterable[str], unit: timedelta) -> timedelta:
+    """Return the shortest span, whole units long, by multiples of which all these expressions can be shifted.
 
     Raises:
-        PromqlError: The text can not be cut into tokens.
+        PromqlError: A text can not be cut into tokens.
     """
-    return tuple(_steps(scan(expr)))
+    steps = {step for expr in expressions for step in _steps(scan(expr))} | {unit}
+    return math.lcm(*(step // _MILLISECOND for step in steps)) * _MILLISECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +89,8 @@ class _Edit:
 
 
 def _edited(text: str, edits: Iterator[_Edit]) -> str:
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position = 0
     for edit in sorted(edits, key=lambda each: each.start):
         pieces += (text[position : edit.start], edit.text)
         position = edit.start + edit.length
@@ -152,9 +151,29 @@ def _value(number: Token) -> Decimal:
 
 
 def _steps(tokens: Sequence[Token]) -> Iterator[timedelta]:
-    for colon, step in zip(tokens, tokens[1:], strict=False):
-        if colon.text == ":" and not colon.braces and step.kind is Kind.NUMBER:
-            try:
-                yield parse_duration(step.text)
-            except ValueError as error:
-                raise PromqlError(str(error), step.start) from None
+    for subquery in _subqueries(tokens):
+        try:
+            step = parse_duration(subquery.step or "0")
+        except ValueError as error:
+            raise PromqlError(str(error), subquery.end) from None
+        # No step has to be aligned to nothing, and a step of 0 is refused by the server in its own words.
+        if step:
+            yield step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subquery:
+    """What stands in the brackets of a subquery behind the colon, and where the brackets close."""
+
+    step: str
+    end: int
+
+
+def _subqueries(tokens: Sequence[Token]) -> Iterator[_Subquery]:
+    for place, token in enumerate(tokens):
+        if token.text == "[":
+            end = _closing(tokens, place)
+            # A colon before letters is read as the beginning of a name.
+            inner = "".join(each.text for each in tokens[place + 1 :] if each.start < end.start)
+            if ":" in inner:
+                yield _Subquery(step=inner.partition(":")[2], end=end.start)

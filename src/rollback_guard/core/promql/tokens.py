@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 MAX_LENGTH = 8 * 1024
 """Bytes of one expression; the longest rules of known rule collections have 3 KiB."""
@@ -23,6 +24,9 @@ MAX_OPERATORS = 300
 
 MAX_REGEX_COST = 400.0
 """Character classes, counted as often as they are repeated; compiling one `\\w` takes 0.4 ms."""
+
+SCANS_REMEMBERED = 256
+"""One expression is looked at by a dozen checks in a row."""
 
 _LITERAL_COST = 0.02
 _CLASS_ESCAPES = frozenset("wWdDsSpP")
@@ -102,6 +106,7 @@ _NAMES = {"(": "parenthesis", "[": "square bracket", "{": "brace"}
 WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
 
 
+@lru_cache(maxsize=SCANS_REMEMBERED)
 def scan(text: str) -> tuple[Token, ...]:
     """Return the tokens of an expression that is safe to give to the native parser.
 
