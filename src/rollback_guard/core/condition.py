@@ -51,6 +51,11 @@ class Comparison:
         """Say whether the value is on the breaching side."""
         return HOLDS[self.op](value, self.threshold)
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether of several values the lowest or the highest is the worst."""
+        return self.op not in (Operator.EQUAL, Operator.NOT_EQUAL)
+
     def margin(self, value: float) -> float:
         """Return how far the value is from the threshold: positive on the healthy side, in the value's own unit."""
         match self.op:

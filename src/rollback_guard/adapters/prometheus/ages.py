@@ -72,7 +72,7 @@ class Ages:
         at_ms, limits = grid.end_ms, _limits(group)
         doubtful = [
             (rule, max_age_ms)
-            for rule, max_age_ms in _aged(group)
+            for rule, max_age_ms in aged(group)
             if has_samples(observations[rule.id]) and not self._proves_fresh(rule, at_ms, max_age_ms)
         ]
         asked = {
@@ -125,7 +125,7 @@ async def mark_range(
     """Return the observations of every instant of the grid, marked by the same definition, without memory."""
     judged = [
         (rule, max_age_ms)
-        for rule, max_age_ms in _aged(group)
+        for rule, max_age_ms in aged(group)
         if any(has_samples(observations[rule.id]) for observations in told)
     ]
     if not judged:
@@ -145,7 +145,7 @@ async def mark_range(
     ]
 
 
-def _aged(group: Group) -> Iterator[tuple[Rule, int]]:
+def aged(group: Group) -> Iterator[tuple[Rule, int]]:
     """Yield the rules whose samples may become too old, and at which age, in milliseconds."""
     for rule in group.rules:
         if rule.max_age is not None and rule.condition.selectors:
@@ -155,7 +155,7 @@ def _aged(group: Group) -> Iterator[tuple[Rule, int]]:
 def _limits(group: Group) -> dict[str, tuple[int, int]]:
     """Return the strictest and the longest `max_age` of each selector, in milliseconds."""
     limits: dict[str, tuple[int, int]] = {}
-    for rule, max_age_ms in _aged(group):
+    for rule, max_age_ms in aged(group):
         for selector in rule.condition.selectors:
             strictest_ms, longest_ms = limits.get(selector, (max_age_ms, max_age_ms))
             limits[selector] = min(strictest_ms, max_age_ms), max(longest_ms, max_age_ms)

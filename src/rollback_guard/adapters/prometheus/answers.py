@@ -24,11 +24,10 @@ def queries_of(group: Group) -> Iterator[str]:
 def denominators_of(group: Group, said: Mapping[str, Result], grid: Grid, expected: Expected) -> Iterator[str]:
     """Yield the denominators of the ratios that are absent, wholly or in part, at some instant."""
     for rule in group.rules:
-        ratio = rule.condition.ratio
-        if ratio is not None and any(
-            _lacks_series(answer_at(said[rule.condition.query], at_ms), expected.get(rule.id)) for at_ms in grid
-        ):
-            yield ratio.denominator
+        ratio, result = rule.condition.ratio, said[rule.condition.query]
+        if ratio is not None and not _is_whole(result, grid, expected.get(rule.id)):
+            if any(_lacks_series(answer_at(result, at_ms), expected.get(rule.id)) for at_ms in grid):
+                yield ratio.denominator
 
 
 def observe(group: Group, said: Mapping[str, Result], at_ms: int, expected: Expected) -> dict[str, Observation]:
@@ -70,6 +69,14 @@ def _observe(rule: Rule, said: Mapping[str, Result], at_ms: int, expected: froze
     if rule.condition.ratio is not None and _lacks_series(measured, expected):
         denominator = answer_at(said[rule.condition.ratio.denominator], at_ms)
     return Observation(measured=measured, when=when, denominator=denominator)
+
+
+def _is_whole(result: Result, grid: Grid, expected: frozenset[Labels] | None) -> bool:
+    """Say whether every series that ever was there is there at every instant, without looking at each."""
+    if isinstance(result, Failure) or len(result) < grid.count:
+        return False
+    series = {sample.labels for sample in next(iter(result.values()))}
+    return series >= (expected or frozenset()) and all(len(samples) >= len(series) for samples in result.values())
 
 
 def _lacks_series(answer: Answer | Failure, expected: frozenset[Labels] | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rollback_guard.adapters.prometheus.grid import Grid
 from rollback_guard.adapters.prometheus.refusal import Refused
-from rollback_guard.core.model import labels_of
+from rollback_guard.core.model import Labels, labels_of
 from rollback_guard.core.observation import Answer, Failure, Sample, Unknown
 
 PLACE = "__rule__"
@@ -53,7 +53,7 @@ def split(queries: Sequence[str], series: Iterable[Mapping[str, Any]], grid: Gri
     Raises:
         Refused: The answer does not have the shape of one.
     """
-    found: dict[str, dict[int, list[Sample]]] = {query: {} for query in queries}
+    found: dict[str, list[Points]] = {query: [] for query in queries}
     try:
         for each in series:
             labels = dict(each["metric"])
@@ -62,14 +62,28 @@ def split(queries: Sequence[str], series: Iterable[Mapping[str, Any]], grid: Gri
             kept = labels_of(labels)
             if place < 0 or not all(isinstance(value, str) for value in labels.values()):
                 raise ValueError(f"labels {each['metric']}")  # noqa: TRY301  told as the library's own are
-            points = found[queries[place]]
-            for at_s, value in (each["value"],) if grid.count == 1 else each["values"]:
-                at_ms = grid.start_ms if grid.count == 1 else round(float(at_s) * 1000)
-                points.setdefault(at_ms, []).append(Sample(kept, float(value)))
+            found[queries[place]].append(_points(kept, each, grid))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         words = "a series is a histogram or has no value" if isinstance(error, KeyError) else f"malformed: {error}"
         raise Refused(Unknown.BAD_RESPONSE, words, shared=False) from error
-    return {query: {at: tuple(samples) for at, samples in points.items()} for query, points in found.items()}
+    return {query: _joined(parts) for query, parts in found.items()}
+
+
+def _points(labels: Labels, series: Mapping[str, Any], grid: Grid) -> Points:
+    if grid.count == 1:
+        return {grid.start_ms: (Sample(labels, float(series["value"][1])),)}
+    return {round(at_s * 1000): (Sample(labels, float(value)),) for at_s, value in series["values"]}
+
+
+def _joined(parts: Sequence[Points]) -> Points:
+    """Return the points of one query from those of its series; nearly always there is one."""
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[int, list[Sample]] = {}
+    for part in parts:
+        for at_ms, samples in part.items():
+            joined.setdefault(at_ms, []).extend(samples)
+    return {at_ms: tuple(samples) for at_ms, samples in joined.items()}
 
 
 def answer_at(result: Result, at_ms: int) -> Answer | Failure:

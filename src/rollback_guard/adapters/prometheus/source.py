@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from rollback_guard.adapters.prometheus.ages import Ages, mark_range, plausible
 from rollback_guard.adapters.prometheus.answers import (
@@ -23,6 +24,9 @@ from rollback_guard.core.model import Group, Labels
 from rollback_guard.core.observation import Observation
 from rollback_guard.ports import Clock, Telemetry
 from rollback_guard.specs import Endpoint
+
+if TYPE_CHECKING:
+    from rollback_guard.adapters.prometheus.survey import Survey
 
 SHARE_OF_INTERVAL = 0.8
 """How much of a slot may pass with reading it, so that the next one finds the way free."""
@@ -126,6 +130,20 @@ class PrometheusSource:
                 doubt = self._heartbeat.doubt(group, said, at_ms)
                 found[slot] = observations if doubt is None else disbelieved(group, said, doubt)
         return found
+
+    async def survey(self, group: Group, slots: Sequence[datetime]) -> Survey:
+        """Look over past slots without a gap; what could not be asked is a failure in it."""
+        from rollback_guard.adapters.prometheus.survey import Survey, presence
+
+        grid = Grid(
+            start_ms=to_ms(slots[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(slots)
+        )
+        inquiry = self._inquire(group, until=self._clock.elapsed() + self._patience)
+        said = await self._ask(group, inquiry, grid)
+        expected = with_series_said(group, said, {})
+        said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
+        seen = await presence(group, inquiry, grid)
+        return Survey(group=group, grid=grid, said=said, expected=expected, seen=seen, heartbeat=self._heartbeat)
 
     async def close(self) -> None:
         """Release connections and threads."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from rollback_guard.config.fields import (
-    Duration,
+    Duration as BoundedDuration,
     Flag,
     Flaw,
-    Interval,
     LabelText,
     Name,
     OneOf,
-    PositiveDuration,
     Section,
     Text,
     empty_for_nothing,
@@ -24,9 +25,10 @@ from rollback_guard.config.fields import (
 )
 from rollback_guard.config.problems import quoted
 from rollback_guard.config.scalars import Plain
-from rollback_guard.core.notation import NotationError, expand, parse_series
+from rollback_guard.core.notation import NotationError, parse_series, parse_values
 from rollback_guard.core.observation import ROAD
 from rollback_guard.core.reasons import Decision, Reason
+from rollback_guard.core.units import parse_duration
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Where the time of a test begins unless it says otherwise, as promtool's does."""
@@ -34,33 +36,36 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _values(value: object) -> str:
     """Read a notation; a lone number needs no quotes, as in promtool."""
-    if not isinstance(value, str):
-        raise refuse(Flaw("wrong-type", "expected values such as `0+1x10`", "Write them as one text."))
-    try:
-        expand(value)
-    except NotationError as error:
-        raise _unread(value, error) from None
-    return str(value)
+    return _notation(value, parse_values, "values such as `0+1x10`")
 
 
 def _cured(value: object) -> str:
-    if not isinstance(value, str):
-        raise refuse(Flaw("wrong-type", "expected values such as `last+0x1`", "Write them as one text."))
-    return str(value)
+    return _notation(value, partial(parse_values, with_last=True), "values such as `last+0x1`")
 
 
 def _series(value: object) -> str:
-    if not isinstance(value, str):
-        raise refuse(Flaw("wrong-type", 'expected a series such as `up{job="api"}`', "Write it as one text."))
+    return _notation(value, parse_series, 'a series such as `up{job="api"}`')
+
+
+def _sample(value: object) -> str:
+    """Read the labels of an expected sample, which may have none."""
+    text = str(value) if isinstance(value, str) and not _is_nothing(value) else ""
+    return "" if NO_LABELS.fullmatch(text) else _notation(value, parse_series, 'labels such as `{job="api"}`')
+
+
+def _notation(value: object, read: Callable[[str], object], expected: str) -> str:
+    if not isinstance(value, str) or _is_nothing(value):
+        raise refuse(Flaw("wrong-type", f"expected {expected}", "Write it as one text."))
     try:
-        parse_series(value)
+        read(value)
     except NotationError as error:
-        raise _unread(value, error) from None
+        hint = "docs/testing.md explains the notation."
+        raise refuse(Flaw("bad-notation", error.message, hint, offset=error.offset)) from None
     return str(value)
 
 
-def _unread(value: str, error: NotationError) -> Exception:
-    return refuse(Flaw("bad-notation", f"{error}", "docs/testing.md explains the notation.", offset=error.offset))
+def _is_nothing(value: str) -> bool:
+    return isinstance(value, Plain) and value.value is None
 
 
 def _instant(value: object) -> datetime:
@@ -70,10 +75,10 @@ def _instant(value: object) -> datetime:
         if isinstance(plain, int | float) and not isinstance(plain, bool):
             return EPOCH + timedelta(seconds=plain)
         at = datetime.fromisoformat(str(plain))
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         hint = "Write seconds since 1970, or a time such as `2026-01-02T15:04:05Z`."
         raise refuse(Flaw("bad-value", f"{quoted(value)} is no time", hint)) from None
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
 
 
 def _number(value: object) -> float:
@@ -83,16 +88,40 @@ def _number(value: object) -> float:
         if isinstance(plain, bool):
             raise ValueError  # noqa: TRY301  told like any other wrong text
         return float(plain if isinstance(plain, int | float) else str(plain).strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise refuse(Flaw("wrong-type", f"expected a number, found {quoted(value)}", "Write a number.")) from None
 
+
+def _long(value: object) -> object:
+    """Read a duration of any length; nobody waits for those of a test."""
+    try:
+        return parse_duration(str(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _or_minute(value: timedelta) -> timedelta:
+    """Take zero for the default, as promtool does."""
+    return value or timedelta(minutes=1)
+
+
+def _label(value: object) -> object:
+    """Take any scalar for its text, as promtool does: here is nothing that it could be mistaken for."""
+    return ("" if _is_nothing(value) else str(value)) if isinstance(value, str) else value
+
+
+NO_LABELS = re.compile(r"\s*(\{\s*\})?\s*")
+"""A sample without a name and without labels."""
 
 Values = Annotated[str, BeforeValidator(_values)]
 CuredValues = Annotated[str, BeforeValidator(_cured)]
 Series = Annotated[str, BeforeValidator(_series)]
+SampleLabels = Annotated[str, BeforeValidator(_sample)]
+Duration = Annotated[BoundedDuration, BeforeValidator(_long)]
+Interval = Annotated[Duration, AfterValidator(_or_minute)]
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": ["string", "number"]})]
 Number = Annotated[float, BeforeValidator(_number), WithJsonSchema({"type": ["string", "number"]})]
-LabelMap = Annotated[dict[str, LabelText], BeforeValidator(empty_for_nothing)]
+LabelMap = Annotated[dict[str, Annotated[LabelText, BeforeValidator(_label)]], BeforeValidator(empty_for_nothing)]
 
 
 class InputSeries(Section):
@@ -228,7 +257,7 @@ class DecisionTest(Section):
 class ExpectedSample(Section):
     """A sample that a query returns."""
 
-    labels: LabelText = Field(default="", description='The series, as in `{job="api"}`.')
+    labels: SampleLabels = Field(default="", description='The series, as in `{job="api"}`.')
     value: Number = Field(default=0.0, description="Its value.")
 
 
@@ -248,7 +277,7 @@ class TrialSection(Section):
     name: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, str) else value)] = Field(
         default="", description="What is tested, as a sentence."
     )
-    interval: PositiveDuration | None = Field(
+    interval: Duration | None = Field(
         default=None, description="Time between two samples. Default: the file's `evaluation_interval`."
     )
     start_timestamp: Instant = Field(
@@ -288,17 +317,11 @@ class TrialSection(Section):
     )
 
 
-def _patterns(value: Any) -> Any:
-    if isinstance(value, list) and not value:
-        raise refuse(Flaw("bad-value", "`rule_files` names no file", "Name the rule files that are tested."))
-    return value
-
-
 class TrialFile(Section):
     """A file of tests."""
 
-    rule_files: Annotated[list[Name], BeforeValidator(_patterns)] = Field(
-        description="Rule files that are tested, as patterns relative to this file."
+    rule_files: Annotated[list[Name], BeforeValidator(no_items_for_nothing)] = Field(
+        default=[], description="Rule files that are tested, as patterns relative to this file."
     )
     evaluation_interval: Interval = Field(
         default=timedelta(minutes=1), description="Every group is evaluated at every multiple of it."

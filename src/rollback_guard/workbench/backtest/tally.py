@@ -1,0 +1,156 @@
+"""Count what a backtest sees: of every rule and every guard, in memory that does not grow with the length of history.
+
+Plain data that can be written down and read back, for a backtest goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rollback_guard.core.condition import Comparison
+from rollback_guard.core.model import Labels
+
+BUCKETS = 2000
+"""Points of a chart: more than any screen has columns."""
+
+MOST_KEPT = 10_000
+"""Firings, pending spells and decisions that are kept of one rule or guard; more of them are only counted."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Spell:
+    """A time in which a series was pending, was firing, or a rule was unknown.
+
+    Attributes:
+        series: Labels of the sample; empty for a rule as a whole.
+        ended_at: ``None`` while it lasts.
+        active_at: Of a firing one, when it first breached.
+        value: The first value of it; ``None`` where none is known.
+        why: Why a rule was unknown, or how a spell ended.
+    """
+
+    began_at: datetime
+    ended_at: datetime | None = None
+    series: Labels = ()
+    active_at: datetime | None = None
+    value: float | None = None
+    why: str = ""
+
+    def lasted(self, until: datetime) -> timedelta:
+        """Return how long it lasted, so far."""
+        return (self.ended_at or until) - self.began_at
+
+
+@dataclass(slots=True, kw_only=True)
+class Nearest:
+    """The value that came nearest to the threshold, or went farthest beyond, and when."""
+
+    value: float
+    at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class RuleTally:
+    """What became of one rule.
+
+    Attributes:
+        slots: Slots of its group that were looked at.
+        unknown: Slots in which nothing was known of it, by why.
+        low: By bucket of time the lowest of the values that were nearest to the threshold; ``None`` where none was.
+        high: The highest of them.
+        pending: Spells that were pending and did not fire, as far as they are kept; `pendings` counts all.
+        firing: Those that fired; `firings` counts all.
+        unseen: Spells in which the rule was unknown.
+    """
+
+    slots: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    nearest: Nearest | None = None
+    low: list[float | None] = field(default_factory=lambda: [None] * BUCKETS)
+    high: list[float | None] = field(default_factory=lambda: [None] * BUCKETS)
+    pending: list[Spell] = field(default_factory=list)
+    pendings: int = 0
+    longest_pending: Spell | None = None
+    firing: list[Spell] = field(default_factory=list)
+    firings: int = 0
+    unseen: list[Spell] = field(default_factory=list)
+
+    def take_values(self, bucket: int, slots: Sequence[datetime], values: Sequence[float], worst: Comparison) -> None:
+        """Take note of the values of some slots that fall into one bucket."""
+        low, high = min(values), max(values)
+        before_low, before_high = self.low[bucket], self.high[bucket]
+        self.low[bucket] = low if before_low is None else min(low, before_low)
+        self.high[bucket] = high if before_high is None else max(high, before_high)
+        nearest = min((low, high), key=worst.margin) if worst.is_ordered else min(values, key=worst.margin)
+        if self.nearest is None or worst.margin(nearest) < worst.margin(self.nearest.value):
+            self.nearest = Nearest(value=nearest, at=slots[values.index(nearest)])
+
+
+@dataclass(slots=True, kw_only=True)
+class Deed:
+    """A step of a playbook that would have been begun; those after the first only if the ones before had not helped."""
+
+    at: datetime
+    action: str
+    reason: str
+    outcome: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Episode:
+    """An incident that would have been opened."""
+
+    id: str
+    opened_at: datetime
+    breached_at: datetime
+    rules: tuple[str, ...]
+    deeds: list[Deed] = field(default_factory=list)
+    ended_at: datetime | None = None
+    decision: str = ""
+    reason: str = ""
+    closed_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Conclusion:
+    """Something that a guard concluded."""
+
+    at: datetime
+    decision: str
+    reason: str
+    action: str = ""
+    incident: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class GuardTally:
+    """What one guard would have concluded and done.
+
+    Attributes:
+        held: How often each reason held it.
+    """
+
+    conclusions: list[Conclusion] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
+    held: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """All of it, by rule id and by guard."""
+
+    start: datetime
+    end: datetime
+    rules: dict[str, RuleTally] = field(default_factory=dict)
+    guards: dict[str, GuardTally] = field(default_factory=dict)
+
+    def bucket_of(self, at: datetime) -> int:
+        """Return the bucket in which a time falls."""
+        return min(BUCKETS - 1, max(0, (at - self.start) * BUCKETS // (self.end - self.start)))
+
+    def end_of(self, bucket: int) -> datetime:
+        """Return the first instant behind a bucket."""
+        return self.start + (bucket + 1) * (self.end - self.start) / BUCKETS
