@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "run": "Watch, decide and act: the daemon.",
     "check": "Validate guard.toml and rule files offline.",
     "test": "Try rules and guards on made-up data: unit tests.",
+    "backtest": "Play rules over history: when would they have fired and acted?",
     "schema": "Print the JSON Schema of the files for your editor.",
     "status": "Show what the running guard sees and does.",
     "explain": "Tell an incident's story in plain words.",

@@ -137,7 +137,9 @@ class History:
 
     async def _surveys(self, start: datetime, end: datetime) -> Mapping[str, Survey]:
         asked = {group.id: (group, slots) for group in self._groups if (slots := _slots(group, start, end))}
-        said = await asyncio.gather(*(self._sources[group.source].survey(group, slots) for group, slots in asked.values()))
+        said = await asyncio.gather(
+            *(self._sources[group.source].survey(group, slots) for group, slots in asked.values())
+        )
         return dict(zip(asked, said, strict=True))
 
     def _adapt(self, surveys: Mapping[str, Survey]) -> None:

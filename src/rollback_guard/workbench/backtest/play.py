@@ -46,7 +46,9 @@ class _Lane:
         """Return the next slot that is to be shown."""
         if restless:
             return self.slots[self.done] if self.done < len(self.slots) else None
-        place = bisect_left(self.remarkable, self.slots[self.done]) if self.done < len(self.slots) else len(self.remarkable)
+        place = (
+            bisect_left(self.remarkable, self.slots[self.done]) if self.done < len(self.slots) else len(self.remarkable)
+        )
         return self.remarkable[place] if place < len(self.remarkable) else None
 
 
@@ -82,9 +84,7 @@ class Player:
 
     def play(self, stretch: Stretch) -> None:
         """Play one stretch, which begins where the last one ended."""
-        lanes = [
-            self._lane(self.policy.groups[group], survey) for group, survey in stretch.surveys.items()
-        ]
+        lanes = [self._lane(self.policy.groups[group], survey) for group, survey in stretch.surveys.items()]
         while (found := self._next(lanes)) is not None:
             slot, lane = found
             while self.orders and self.orders[0][0] <= slot:

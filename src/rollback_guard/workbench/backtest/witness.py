@@ -42,7 +42,9 @@ class Witness:
                         self._moved(transition, record.slot)
                 case Decided():
                     self._decided(record)
-                case IncidentOpened() | IncidentJoined() | IncidentEnded() | IncidentCleared() | Intended() | Concluded():
+                case (
+                    IncidentOpened() | IncidentJoined() | IncidentEnded() | IncidentCleared() | Intended() | Concluded()
+                ):
                     self._in_incident(record)
                 case _:
                     pass

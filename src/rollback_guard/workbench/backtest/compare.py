@@ -1,0 +1,106 @@
+"""Say what a change of rules would have changed: which firings and actions came, went, or moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rollback_guard.core.model import Policy
+from rollback_guard.workbench.backtest.tally import Spell, Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A firing that both have."""
+
+    before: Spell
+    after: Spell
+
+    @property
+    def earlier_by(self) -> timedelta:
+        """How much earlier it fires now; negative where it fires later."""
+        return self.before.began_at - self.after.began_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleChange:
+    """What became of the firings of one rule; a rule that only one side has has nothing on the other."""
+
+    name: str
+    only_before: tuple[Spell, ...] = ()
+    only_after: tuple[Spell, ...] = ()
+    moved: tuple[Moved, ...] = ()
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing changed."""
+        return not self.only_before and not self.only_after and all(not each.earlier_by for each in self.moved)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardChange:
+    """The first actions of the incidents of one guard, before and after."""
+
+    name: str
+    only_before: tuple[tuple[datetime, str], ...] = ()
+    only_after: tuple[tuple[datetime, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All that a change of rules would have changed."""
+
+    rules: tuple[RuleChange, ...]
+    guards: tuple[GuardChange, ...]
+
+
+def compare(before: tuple[Policy, Tally], after: tuple[Policy, Tally], *, until: datetime) -> Comparison:
+    """Hold two backtests of the same time against each other; rules are told apart by their ids."""
+    old, new = before[1], after[1]
+    rules = dict.fromkeys([*old.rules, *new.rules])
+    guards = dict.fromkeys([*old.guards, *new.guards])
+    return Comparison(
+        rules=tuple(
+            _rule(
+                name,
+                old.rules[name].firing if name in old.rules else [],
+                new.rules[name].firing if name in new.rules else [],
+                until,
+            )
+            for name in rules
+        ),
+        guards=tuple(_guard(name, old, new) for name in guards),
+    )
+
+
+def _rule(name: str, before: list[Spell], after: list[Spell], until: datetime) -> RuleChange:
+    left = list(after)
+    moved, gone = [], []
+    for old in before:
+        new = next((each for each in left if each.series == old.series and _overlap(old, each, until)), None)
+        if new is None:
+            gone.append(old)
+        else:
+            left.remove(new)
+            moved.append(Moved(before=old, after=new))
+    return RuleChange(name=name, only_before=tuple(gone), only_after=tuple(left), moved=tuple(moved))
+
+
+def _overlap(one: Spell, other: Spell, until: datetime) -> bool:
+    first = (one.active_at or one.began_at, one.ended_at or until)
+    second = (other.active_at or other.began_at, other.ended_at or until)
+    return first[0] <= second[1] and second[0] <= first[1]
+
+
+def _guard(name: str, old: Tally, new: Tally) -> GuardChange:
+    before, after = _acts(name, old), _acts(name, new)
+    return GuardChange(
+        name=name,
+        only_before=tuple(each for each in before if each not in after),
+        only_after=tuple(each for each in after if each not in before),
+    )
+
+
+def _acts(name: str, tally: Tally) -> list[tuple[datetime, str]]:
+    episodes = tally.guards[name].episodes if name in tally.guards else []
+    return [(each.deeds[0].at, each.deeds[0].action) for each in episodes if each.deeds]

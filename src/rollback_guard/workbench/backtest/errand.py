@@ -1,0 +1,219 @@
+"""Do what a person asks of a backtest: read files and times, play, sweep, compare."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from rollback_guard.config.load import Loaded, load
+from rollback_guard.config.problems import Level, Problem
+from rollback_guard.core.model import Policy
+from rollback_guard.core.units import parse_duration
+from rollback_guard.ports import Clock
+from rollback_guard.specs import Endpoint
+from rollback_guard.workbench.backtest.compare import compare
+from rollback_guard.workbench.backtest.data import Findings, Swept
+from rollback_guard.workbench.backtest.happenings import (
+    Deploy,
+    HappeningError,
+    read_deploys,
+    read_incidents,
+    time_of,
+)
+from rollback_guard.workbench.backtest.judge import Past
+from rollback_guard.workbench.backtest.keep import Keeper, cache_directory
+from rollback_guard.workbench.backtest.query import deploys_of
+from rollback_guard.workbench.backtest.run import Played, patient, run
+from rollback_guard.workbench.backtest.sweep import axes_of, policy_of, tried, variants_of
+from rollback_guard.workbench.backtest.window import LONGEST, Plan, plan
+
+DEFAULT_SOURCE = "prometheus"
+
+Told = Callable[[str, float], None]
+"""Hears what is being done, and which share of it is."""
+
+
+class InvalidRules(Exception):  # noqa: N818  it says what is invalid
+    """Rule files have errors; it holds them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(f"{len(problems)} errors in rule files")
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What stands on the command line, as it was given."""
+
+    rules: tuple[Path, ...]
+    start: str = "7d"
+    end: str = "now"
+    prometheus: str | None = None
+    step: str | None = None
+    deploys: Path | None = None
+    deploys_query: str | None = None
+    deploy_window: str = "1h"
+    incidents: Path | None = None
+    sweep: tuple[str, ...] = ()
+    rule: str | None = None
+    compare: tuple[Path, ...] = ()
+    fresh: bool = False
+
+
+class Errand:
+    """One question, and how it is answered.
+
+    Args:
+        asked: The question.
+        clock: For the present and for measuring.
+        action_types: The settings' model of each type of action.
+        told: Hears of progress.
+
+    Raises:
+        InvalidRules: A rule file has an error.
+        HappeningError: A time or a CSV file cannot be understood.
+    """
+
+    def __init__(self, asked: Asked, clock: Clock, *, action_types: Mapping[str, type[BaseModel]], told: Told) -> None:
+        self._asked = asked
+        self._clock = clock
+        self._told = told
+        loaded, self._policy = _load(asked.rules, action_types)
+        self._other = _load(asked.compare, action_types)[1] if asked.compare else None
+        self._endpoints = _endpoints(loaded, asked.prometheus)
+        self._axes = axes_of(asked.sweep)
+        self._step = _duration("--step", asked.step) if asked.step else None
+        self._keeper = Keeper(cache_directory(os.environ), self._question())
+        if asked.fresh:
+            self._keeper.forget()
+        self._start, self._end = self._keeper.window(*_window(asked, clock.now().replace(microsecond=0)))
+
+    def done(self) -> Findings:
+        """Play everything, and return what was found.
+
+        Raises:
+            HistoryError: Prometheus does not tell; what was played so far is kept.
+            SweepError: There is nothing to sweep.
+        """
+        planned = self._plan(self._policy)
+        past = self._past(planned)
+        played = self._play("played", planned, past)
+        findings = Findings(
+            files=list(map(str, self._asked.rules)),
+            plan=planned,
+            played=played,
+            past=past,
+            swept=self._swept(planned, past) if self._axes else None,
+        )
+        if self._other is not None:
+            other = self._plan(self._other)
+            theirs = self._play("compared", other, past)
+            changes = compare((planned.policy, played.tally), (other.policy, theirs.tally), until=self._end)
+            findings = replace(findings, compared=(list(map(str, self._asked.compare)), changes))
+        self._keeper.forget()
+        return findings
+
+    def _plan(self, policy: Policy) -> Plan:
+        return plan(policy, self._start, self._end, step=self._step)
+
+    def _play(self, what: str, planned: Plan, past: Past) -> Played:
+        return run(
+            planned,
+            self._endpoints,
+            self._clock,
+            deploys=list(past.deploys),
+            part=self._keeper.part(what),
+            told=lambda share: self._told(what, share),
+        )
+
+    def _swept(self, planned: Plan, past: Past) -> Swept:
+        variants = variants_of(planned.policy, self._asked.rule, self._axes)
+        first = variants[0].rule
+        rule, comparison = first.id.rpartition(" #")[0], first.condition.comparison
+        swept = replace(planned, policy=policy_of(planned.policy, variants))
+        played = self._play("swept", swept, replace(past, deploys=[]))
+        guards = [name for name, rules in planned.policy.rules_of.items() if any(each.id == rule for each in rules)]
+        op = comparison.op.value if comparison else ""
+        return Swept(rule=rule, op=op, tried=tried(variants, played.tally, past.of(guards)))
+
+    def _past(self, planned: Plan) -> Past:
+        asked, guards = self._asked, list(self._policy.guards)
+        deploys: list[Deploy] = read_deploys(asked.deploys, guards) if asked.deploys else []
+        if asked.deploys_query:
+            deploys += asyncio.run(self._queried(asked.deploys_query, planned))
+        return Past(
+            start=self._start,
+            end=self._end,
+            deploys=[each for each in sorted(deploys, key=lambda it: it.at) if self._start <= each.at <= self._end],
+            incidents=read_incidents(asked.incidents, guards) if asked.incidents else [],
+            deploy_window=_duration("--deploy-window", asked.deploy_window),
+        )
+
+    async def _queried(self, query: str, planned: Plan) -> list[Deploy]:
+        source = patient(self._endpoints[DEFAULT_SOURCE], self._clock)
+        try:
+            return await deploys_of(source, query, planned, guards=set(self._policy.guards))
+        finally:
+            await source.close()
+
+    def _question(self) -> dict[str, str]:
+        asked = self._asked
+        return {
+            "policy": self._policy.digest,
+            "other": self._other.digest if self._other else "",
+            "urls": " ".join(f"{name}={each.url}" for name, each in sorted(self._endpoints.items())),
+            "times": f"{asked.start} {asked.end} {asked.step}",
+            "deploys": f"{_digest(asked.deploys)} {asked.deploys_query}",
+            "sweep": f"{asked.sweep} {asked.rule}",
+        }
+
+
+def _load(paths: Sequence[Path], types: Mapping[str, type[BaseModel]]) -> tuple[Loaded, Policy]:
+    loaded = load(paths, action_types=types)
+    if loaded.policy is None:
+        raise InvalidRules([problem for problem in loaded.problems if problem.severity is Level.ERROR])
+    return loaded, loaded.policy
+
+
+def _endpoints(loaded: Loaded, url: str | None) -> dict[str, Endpoint]:
+    endpoints = dict(loaded.endpoints)
+    if url is None:
+        return endpoints
+    if not url.startswith(("http://", "https://")):
+        raise HappeningError("--prometheus: write http://host:port")
+    known = endpoints.get(DEFAULT_SOURCE)
+    endpoints[DEFAULT_SOURCE] = replace(known, url=url) if known else Endpoint(name=DEFAULT_SOURCE, url=url)
+    return endpoints
+
+
+def _window(asked: Asked, now: datetime) -> tuple[datetime, datetime]:
+    start, end = time_of(asked.start, now), time_of(asked.end, now)
+    if start >= end:
+        raise HappeningError(f"--from {asked.start} is not before --to {asked.end}")
+    if end - start > LONGEST:
+        raise HappeningError("this is more than five years")
+    return start, end
+
+
+def _duration(name: str, text: str) -> timedelta:
+    try:
+        span = parse_duration(text)
+    except ValueError as error:
+        raise HappeningError(f"{name}: {error}") from None
+    if span <= timedelta(0):
+        raise HappeningError(f"{name}: this must be longer than zero")
+    return span
+
+
+def _digest(path: Path | None) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:20] if path else ""
+    except OSError:
+        return ""  # whoever reads it says why it cannot

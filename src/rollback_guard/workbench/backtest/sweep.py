@@ -1,0 +1,201 @@
+"""Try one rule with many thresholds and many `for`, all in one pass over history."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import product
+
+from rollback_guard.config.problems import did_you_mean, quoted
+from rollback_guard.core.model import Policy, Rule
+from rollback_guard.core.units import parse_duration
+from rollback_guard.workbench.backtest.judge import Kind, Past, Score, score
+from rollback_guard.workbench.backtest.tally import Tally
+
+POINTS = 6
+FEWEST_POINTS, MOST_POINTS = 2, 50
+MOST_VARIANTS = 400
+WIDE = 4
+"""A span whose end is so many times its beginning is divided by ratios and not by differences."""
+
+_SWEEP = re.compile(
+    r"(?P<what>threshold|for)=(?P<low>[^.:,]+(?:\.\d[^.:,]*)?)\.\.(?P<high>[^:,]+)(?::(?P<points>\d+))?\Z"
+)
+_LIST = re.compile(r"(?P<what>threshold|for)=(?P<values>[^.:].*)\Z")
+
+
+class SweepError(Exception):
+    """A sweep cannot be understood; the message says what to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One rule as it might be."""
+
+    rule: Rule
+    threshold: float
+    hold: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How one variant did.
+
+    Attributes:
+        is_best: No other variant is better in one figure without being worse in another.
+    """
+
+    threshold: float
+    hold: timedelta
+    firings: int
+    score: Score
+    is_best: bool = False
+    is_current: bool = False
+
+
+def axes_of(texts: Sequence[str]) -> Mapping[str, Sequence[float | timedelta]]:
+    """Return by what is swept the values that are tried.
+
+    Args:
+        texts: Such as ``threshold=0.5%..5%``, ``for=2m..15m:4`` or ``threshold=1%,2%,5%``.
+
+    Raises:
+        SweepError: A text says nothing that can be swept.
+    """
+    axes: dict[str, Sequence[float | timedelta]] = {}
+    for text in texts:
+        what, values = _axis(text)
+        if what in axes:
+            raise SweepError(f"{quoted(what)} is swept twice")
+        axes[what] = values
+    if math.prod(map(len, axes.values())) > MOST_VARIANTS:
+        raise SweepError(f"these are more than {MOST_VARIANTS} combinations; say how many as in `for=2m..15m:4`")
+    return axes
+
+
+def variants_of(policy: Policy, name: str | None, axes: Mapping[str, Sequence[float | timedelta]]) -> list[Variant]:
+    """Return the rule in every combination, and first as it is.
+
+    Raises:
+        SweepError: There is no such rule, or it has no threshold.
+    """
+    rule = _rule(policy, name)
+    comparison = rule.condition.comparison
+    if comparison is None:
+        raise SweepError(f"{quoted(rule.id)} has no threshold that could be swept: its `expr` is no single comparison")
+    thresholds = [comparison.threshold, *axes.get("threshold", ())]
+    holds = [rule.hold, *axes.get("for", ())]
+    own = (comparison.threshold, rule.hold)
+    wanted = [own, *product(thresholds[1:] or thresholds, holds[1:] or holds)]
+    return [
+        Variant(
+            rule=replace(
+                rule,
+                id=f"{rule.id} #{number}",
+                name=f"{rule.name} #{number}",
+                hold=hold,
+                condition=replace(rule.condition, comparison=replace(comparison, threshold=threshold)),
+            ),
+            threshold=threshold,
+            hold=hold,
+        )
+        for number, (threshold, hold) in enumerate(dict.fromkeys(wanted))
+        if isinstance(threshold, float | int) and isinstance(hold, timedelta)
+    ]
+
+
+def policy_of(policy: Policy, variants: Sequence[Variant]) -> Policy:
+    """Return a policy of nothing but the variants."""
+    group = policy.groups[variants[0].rule.group]
+    return replace(policy, groups={group.id: replace(group, rules=tuple(each.rule for each in variants))}, guards={})
+
+
+def tried(variants: Sequence[Variant], tally: Tally, past: Past) -> list[Tried]:
+    """Return how each variant did, and which of them are worth a choice."""
+    found = [
+        Tried(
+            threshold=each.threshold,
+            hold=each.hold,
+            firings=tally.rules[each.rule.id].firings,
+            score=score(tally.rules[each.rule.id].firing, past),
+            is_current=number == 0,
+        )
+        for number, each in enumerate(variants)
+    ]
+    if not past.incidents:
+        return found
+    return [replace(each, is_best=not any(_is_better(other, each) for other in found)) for each in found]
+
+
+def _figures(each: Tried) -> tuple[float, float, float]:
+    """Return what is better the smaller it is: missed incidents, other firings, delay."""
+    delay = each.score.mean_delay
+    others = each.score.count(Kind.FALSE_ALARM)
+    return (len(each.score.missed), others, delay.total_seconds() if delay is not None else math.inf)
+
+
+def _is_better(one: Tried, other: Tried) -> bool:
+    ours, theirs = _figures(one), _figures(other)
+    return ours != theirs and all(left <= right for left, right in zip(ours, theirs, strict=True))
+
+
+def _rule(policy: Policy, name: str | None) -> Rule:
+    rules = [rule for rule in policy.rules.values() if rule.condition.comparison is not None]
+    if name is None:
+        if len(rules) != 1:
+            raise SweepError(f"name the rule to sweep with --rule: {', '.join(rule.name for rule in rules[:8])}")
+        return rules[0]
+    found = [rule for rule in policy.rules.values() if name in (rule.id, rule.name)]
+    if len(found) != 1:
+        what = "no rule is" if not found else f"{len(found)} rules are"
+        near = did_you_mean(name, [rule.name for rule in rules]) if not found else "Give its id: group/Name."
+        raise SweepError(f"{what} called {quoted(name)}. {near}".strip())
+    return found[0]
+
+
+def _axis(text: str) -> tuple[str, Sequence[float | timedelta]]:
+    match = _SWEEP.match(text)
+    if match is not None:
+        points = int(match["points"] or POINTS)
+        if not FEWEST_POINTS <= points <= MOST_POINTS:
+            raise SweepError(f"{quoted(text)}: from {FEWEST_POINTS} to {MOST_POINTS} points can be tried")
+        low, high = _value(match["what"], match["low"], text), _value(match["what"], match["high"], text)
+        return match["what"], _between(low, high, points, text)
+    listed = _LIST.match(text)
+    if listed is not None:
+        return listed["what"], [_value(listed["what"], each.strip(), text) for each in listed["values"].split(",")]
+    raise SweepError(f"{quoted(text)} cannot be swept: write `threshold=0.5%..5%`, `for=2m..15m` or `for=1m,2m,5m`")
+
+
+def _value(what: str, text: str, whole: str) -> float | timedelta:
+    try:
+        return parse_duration(text) if what == "for" else _ratio(text)
+    except ValueError as error:
+        raise SweepError(f"{quoted(whole)}: {error}") from None
+
+
+def _between(low: float | timedelta, high: float | timedelta, points: int, text: str) -> Sequence[float | timedelta]:
+    if isinstance(low, timedelta) and isinstance(high, timedelta):
+        seconds = _spread(low.total_seconds(), high.total_seconds(), points, text)
+        return list(dict.fromkeys(timedelta(seconds=round(each)) for each in seconds))
+    if isinstance(low, timedelta) or isinstance(high, timedelta):
+        raise SweepError(f"{quoted(text)}: both ends must be of one kind")
+    return [float(f"{each:.3g}") for each in _spread(low, high, points, text)]
+
+
+def _spread(low: float, high: float, points: int, text: str) -> list[float]:
+    if not low < high:
+        raise SweepError(f"{quoted(text)}: the first end must be the lower one")
+    if low > 0 and high / low >= WIDE:
+        return [low * (high / low) ** (number / (points - 1)) for number in range(points)]
+    return [low + (high - low) * number / (points - 1) for number in range(points)]
+
+
+def _ratio(text: str) -> float:
+    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no threshold")
+    return number
