@@ -218,3 +218,12 @@ async def test_a_reason_is_counted_for_each_request():
     assert counts.results == {"query_error": 2, "ok": 9}
     assert counts.longest < TIMEOUT
     assert Unknown.QUERY_ERROR.value in counts.results
+
+
+async def test_a_server_that_names_errors_by_their_status_harms_only_the_broken_rule():
+    """VictoriaMetrics answers `errorType: "422"`."""
+    counts = Counts()
+    with FaultyServer(broken(error("422", "unknown function"), "up3", status=422)) as server:
+        async with source(server.url, counts=counts) as made:
+            await read(made, *RULES)
+    assert counts.results == {"query_error": 2, "ok": 9}

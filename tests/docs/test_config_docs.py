@@ -14,7 +14,7 @@ from rollback_guard.adapters.actions import registry
 from rollback_guard.config import reference
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("rules.md", "configuration.md")
+PAGES = ("rules.md", "configuration.md", "checks/README.md")
 ACTIONS = registry.settings_types()
 
 NOT_SHOWN = {"RecordRule"}
@@ -35,7 +35,7 @@ def test_the_tables_of_a_page_are_those_of_the_schema(name):
 def test_every_section_every_action_and_the_checks_are_shown_once():
     shown = [name for page in PAGES for name in reference.asked_for((DOCS / page).read_text())]
     sections = [f"keys: {name}" for name in set(reference.SECTIONS) - NOT_SHOWN]
-    assert sorted(shown) == sorted(["checks", *sections, *(f"action: {name}" for name in ACTIONS)])
+    assert sorted(shown) == sorted(["checks", "lints", *sections, *(f"action: {name}" for name in ACTIONS)])
 
 
 @pytest.mark.parametrize("name", TABLES)

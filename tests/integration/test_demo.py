@@ -226,7 +226,7 @@ def test_outside_of_a_checkout_it_says_so(tmp_path):
 
 def test_without_prometheus_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("rollback_guard.demo.stage.PROMETHEUS_PLACES", ("/nowhere",))
+    monkeypatch.setattr("rollback_guard.adapters.ephemeral.binary.PLACES", ("/nowhere",))
     with pytest.raises(DemoFailed) as failure:
         find_prometheus()
     assert failure.value.code == 3

@@ -56,7 +56,7 @@ def command(
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.adapters.clock import SystemClock
-    from rollback_guard.adapters.ephemeral import EphemeralError, EphemeralPrometheus
+    from rollback_guard.adapters.ephemeral import EphemeralError
     from rollback_guard.workbench.trials import report
     from rollback_guard.workbench.trials.run import Bench, test_files
     from rollback_guard.workbench.trials.world import World
@@ -69,7 +69,7 @@ def command(
     began = clock.elapsed()
     verdicts: list[FileVerdict] = []
     try:
-        with EphemeralPrometheus.start(prometheus_binary) as server, World(server) as world:
+        with World(prometheus_binary) as world:
             bench = Bench(world, clock, action_types=registry.settings_types(), wanted=wanted)
             for number, path in enumerate(files):
                 _progress(f"{number}/{len(files)} {path}")

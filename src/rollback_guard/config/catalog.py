@@ -1,7 +1,7 @@
 """List every check by its id, as the reference explains it.
 
-What refuses a file, or looks at how its parts hang together, is in `CHECKS`. A lint finds what is allowed and will hurt:
-each has a page of its own in docs/checks.
+What refuses a file, or looks at how its parts hang together, is in `CHECKS`. A lint finds what is allowed and will
+hurt: each has a page of its own in docs/checks.
 """
 
 from __future__ import annotations
@@ -125,21 +125,43 @@ LINTS: Mapping[str, str] = {
     "selects-no-critical": "A guard selects no critical rule and knows no signal, so it can never act.",
 }
 
-ONLINE: frozenset[str] = frozenset()
-"""The lints that only a Prometheus can answer."""
+ONLINE: frozenset[str] = frozenset(
+    {
+        "online-breaches-now",
+        "online-clock",
+        "online-gone",
+        "online-heartbeat",
+        "online-many-series",
+        "online-max-age",
+        "online-never",
+        "online-no-histogram",
+        "online-no-history",
+        "online-no-match",
+        "online-rate-of-gauge",
+        "online-raw-counter",
+        "online-short-range",
+        "online-slow-query",
+        "online-unknown-now",
+    }
+)
+"""The lints that only a Prometheus can answer; docs/checks/online.md explains each."""
 
-SWITCHABLE: frozenset[str] = frozenset(LINTS) | {
-    "literal-secret",
-    "missing-file",
-    "no-anchor",
-    "no-rules",
-    "no-tokens",
-    "nobody-told",
-    "recording-rules",
-    "rollout-unknown",
-    "secret-in-url",
-    "severity-unknown",
-    "unused-action",
-    "unused-channel",
-}
+SWITCHABLE: frozenset[str] = (
+    frozenset(LINTS)
+    | ONLINE
+    | {
+        "literal-secret",
+        "missing-file",
+        "no-anchor",
+        "no-rules",
+        "no-tokens",
+        "nobody-told",
+        "recording-rules",
+        "rollout-unknown",
+        "secret-in-url",
+        "severity-unknown",
+        "unused-action",
+        "unused-channel",
+    }
+)
 """What can be switched off, where it is no error."""

@@ -1,7 +1,7 @@
 """Find the comments of a file that speak to `check`.
 
-Neither parser tells of comments, and a `#` may as well stand in a text: in a block scalar, in quotes, in a colour. So the
-parser is asked once more where the texts are, and only a `#` outside of them counts.
+Neither parser tells of comments, and a `#` may as well stand in a text: in a block scalar, in quotes, in a colour. So
+the parser is asked once more where the texts are, and only a `#` outside of them counts.
 """
 
 from __future__ import annotations
@@ -65,13 +65,16 @@ def _free_of_yaml(document: Document, candidates: list[int]) -> dict[int, int]:
     for event in events(document.text):
         if not isinstance(event, yaml.ScalarEvent):
             continue
-        first, last = event.start_mark.line + 1, event.end_mark.line + 1
+        start, stop = event.start_mark, event.end_mark
+        if start is None or stop is None:
+            continue
+        first, last = start.line + 1, stop.line + 1
         if bisect_left(candidates, first) == bisect_right(candidates, last):
             continue
         if event.style in ("|", ">"):
             first, last, end = _block(document, event)
         else:
-            end = event.end_mark.column
+            end = stop.column
         for number in candidates[bisect_left(candidates, first) : bisect_left(candidates, last)]:
             free.pop(number, None)
         if last in free:

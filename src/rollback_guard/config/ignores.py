@@ -240,4 +240,3 @@ def _ends(things: list[tuple[int, int]]) -> list[int | None]:
             ends[before] = max(line - 1, things[before][1])
         open_.append(number)
     return ends
-

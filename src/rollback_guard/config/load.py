@@ -54,13 +54,12 @@ class Loaded:
         base: What relative paths are relative to.
         actions: By name, each an instance of its type's model.
         recordings: Recording rules; they are left to Prometheus.
-        inventory: What the policy was compiled from, each thing with its place; None when there is any error.
         rules: Rules and probes that were found.
         guards: Guards that were found.
         files: Files that were looked at.
         complete: Nothing was left unchecked because of a mistake elsewhere.
         ignores: What is switched off; `problems` has been sifted by it.
-        inventory: Everything with its place, for checks that need more than the files; ``None`` unless linted.
+        inventory: What the policy was compiled from, each thing with its place; None when there is any error.
     """
 
     problems: tuple[Problem, ...]
@@ -75,12 +74,11 @@ class Loaded:
     base: Path = Path()
     actions: Mapping[str, BaseModel] = field(default_factory=dict)
     recordings: tuple[Recording, ...] = ()
-    inventory: Inventory | None = None
     rules: int = 0
     guards: int = 0
     files: tuple[str, ...] = ()
     complete: bool = True
-    ignores: Ignores = Ignores()
+    ignores: Ignores = field(default_factory=Ignores)
     inventory: Inventory | None = None
 
 
@@ -134,7 +132,8 @@ class _Loading:
 
     def _loaded(self, inventory: Inventory, *, lint: bool) -> Loaded:
         ignores = Ignores.of(self._documents, inventory.settings)
-        asked = SWITCHABLE - ONLINE if lint and inventory.complete else ()
+        # What a rule file alone has switched off may well be found once its guards are there.
+        asked = SWITCHABLE - ONLINE if lint and inventory.complete and inventory.settings else ()
         found = Loaded(
             problems=ignores.sift([*self._problems, *(ignores.problems if lint else ())], asked=asked),
             rules=len(inventory.rules),
@@ -142,7 +141,6 @@ class _Loading:
             files=tuple(self._seen.values()),
             complete=inventory.complete,
             ignores=ignores,
-            inventory=inventory if lint else None,
         )
         if any(problem.severity is Level.ERROR for problem in found.problems):
             return found

@@ -11,22 +11,37 @@ from rollback_guard.core.model import Labels, labels_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recording rule, and the name of its group."""
+    """A recording rule.
+
+    Attributes:
+        group: The name of its group.
+        group_id: The id of its group; no other group has it.
+        groups_before: How many groups with alerting rules stand before its group, in the order of the files.
+        rules_before: How many alerting rules stand before it in its group.
+    """
 
     group: str
     name: str
     expr: str
     labels: Labels
+    group_id: str = ""
+    groups_before: int = 0
+    rules_before: int = 0
 
 
 def recordings_of(inventory: Inventory) -> tuple[Recording, ...]:
     """Return all recording rules, in the order of the files."""
     return tuple(
         Recording(
-            group=group.name, name=rule.record, expr=rule.expr, labels=labels_of({**group.labels, **rule.labels})
+            group=found.group.name,
+            name=rule.record,
+            expr=rule.expr,
+            labels=labels_of({**found.group.labels, **rule.labels}),
+            group_id=found.id,
+            groups_before=sum(bool(each.rules) for each in inventory.groups[:place]),
+            rules_before=sum(not isinstance(each, RecordRule) for each in found.group.rules[:number]),
         )
-        for file in inventory.files
-        for group in file.model.groups
-        for rule in group.rules
+        for place, found in enumerate(inventory.groups)
+        for number, rule in enumerate(found.group.rules)
         if isinstance(rule, RecordRule)
     )

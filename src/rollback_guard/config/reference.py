@@ -1,7 +1,8 @@
 """Write the tables of the reference from the schema, so that the two cannot drift apart.
 
 A page marks where a table belongs, `<!-- keys: Probe -->` to `<!-- end -->`; what stands between is written here. The
-tables of actions, `<!-- action: http -->`, are those of the models that the caller knows.
+tables of actions, `<!-- action: http -->`, are those of the models that the caller knows. `<!-- checks -->` and
+`<!-- lints -->` list the ids of problems.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rollback_guard.config import calendar, channels, guards, rulefile, settings
-from rollback_guard.config.catalog import CHECKS
+from rollback_guard.config.catalog import CHECKS, LINTS
 from rollback_guard.config.fields import DURATION, URL, Section
 from rollback_guard.config.schema import model_schema
 
@@ -25,7 +26,9 @@ SECTIONS: Mapping[str, type[Section]] = {
 }
 """Every part of the files, by the name that a page asks for it."""
 
-_BLOCK = re.compile(r"<!-- (keys: (?P<keys>\w+)|action: (?P<action>[\w.]+)|checks) -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(
+    r"<!-- (keys: (?P<keys>\w+)|action: (?P<action>[\w.]+)|checks|lints) -->\n.*?<!-- end -->", re.DOTALL
+)
 
 
 def refresh(page: str, actions: Mapping[str, type[BaseModel]]) -> str:
@@ -42,6 +45,8 @@ def refresh(page: str, actions: Mapping[str, type[BaseModel]]) -> str:
     def table(block: re.Match[str]) -> str:
         if block["keys"]:
             return keys_table(SECTIONS[block["keys"]])
+        if block[1] == "lints":
+            return lints_table()
         return keys_table(actions[block["action"]], nested=True) if block["action"] else checks_table()
 
     return _BLOCK.sub(lambda block: f"<!-- {block[1]} -->\n{table(block)}\n<!-- end -->", page)
@@ -80,6 +85,12 @@ def checks_table() -> str:
     """Return all checks as a Markdown table."""
     rows = [f"| `{id_}` | {_cell(text)} |" for id_, text in CHECKS.items()]
     return "\n".join(["| check | what it found |", "|---|---|", *rows])
+
+
+def lints_table() -> str:
+    """Return all lints as a Markdown table, each with a link to its page beside this one."""
+    rows = [f"| [`{id_}`]({id_}.md) | {_cell(text)} |" for id_, text in LINTS.items()]
+    return "\n".join(["| lint | what it found |", "|---|---|", *rows])
 
 
 def _kind(key: Mapping[str, Any]) -> str:

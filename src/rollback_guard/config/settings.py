@@ -248,9 +248,7 @@ class GuardFile(Section):
         default=NetworkSection(), description="How the guard tells that its own network is down."
     )
     log: LogSection = Field(default=LogSection(), description="What is logged, and how.")
-    check: CheckSection = Field(
-        default=CheckSection(), description="What `rollback-guard check` is told to pass over."
-    )
+    check: CheckSection = Field(default=CheckSection(), description="What `rollback-guard check` is told to pass over.")
     notify: dict[str, Channel] = Field(
         default={}, description="Channels that rule files may name: the ways in which people are told."
     )

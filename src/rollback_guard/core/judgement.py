@@ -192,7 +192,13 @@ def final_labels(rule: Rule, series: Labels) -> Labels:
     """Return the labels that people see: the rule's override the sample's, and empty ones are none."""
     labels = dict(series)
     for name, text in rule.labels:
-        labels[name] = template.render(text, labels=dict(series), value=math.nan)
+        labels[name] = template.render(
+            text,
+            labels=dict(series),
+            value=math.nan,
+            external_labels=dict(rule.external_labels),
+            external_url=rule.external_url,
+        )
     return labels_of({name: value for name, value in (labels | {"alertname": rule.name}).items() if value})
 
 

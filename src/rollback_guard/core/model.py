@@ -88,7 +88,9 @@ class Rule:
         condition: What is measured and compared. For a probe the measured value is 1 (answers well) or 0.
         when: Holds where there is enough to judge; where it does not, the verdict is idle.
         hold: How long a breach must last before the alert fires (`for`).
-        labels: May hold templates over ``$labels``.
+        labels: May hold templates over ``$labels`` and ``$externalLabels``.
+        external_labels: What templates know as ``$externalLabels``: those of a Prometheus that a test plays.
+        external_url: What templates know as ``externalURL``.
         max_age: Samples older than this count as no data; ``None`` switches the check off.
     """
 
@@ -106,6 +108,8 @@ class Rule:
     no_data: NoData = NoData.HOLD
     shadow: bool = False
     max_age: timedelta | None = None
+    external_labels: Labels = ()
+    external_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

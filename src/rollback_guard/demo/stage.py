@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from tempfile import mkdtemp
 from types import TracebackType
 from typing import Self
 
+from rollback_guard.adapters import ephemeral
 from rollback_guard.demo import child, port
 from rollback_guard.demo.child import Child
 from rollback_guard.demo.failure import UNREACHABLE, USAGE, DemoFailed
@@ -22,7 +22,6 @@ GUARD_PORT, PROMETHEUS_PORT, SHOP_PORT = 9876, 9090, 18080
 """As the repository's guard.toml, rules and prometheus.yml have them."""
 
 FLAG = "new-checkout"
-PROMETHEUS_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/prometheus")
 NEEDED = ("guard.toml", "rules", "deploy/demo/shop.py")
 
 
@@ -195,13 +194,12 @@ def find_prometheus() -> str:
     Raises:
         DemoFailed: It is not installed.
     """
-    found = shutil.which("prometheus") or shutil.which("prometheus", path=os.pathsep.join(PROMETHEUS_PLACES))
-    if found is None:
+    try:
+        return ephemeral.find_prometheus()
+    except ephemeral.PrometheusMissing as missing:
         raise DemoFailed(
-            "the demo needs a real Prometheus, and there is no `prometheus` program",
+            f"the demo needs a real Prometheus, and {missing.message}",
             code=UNREACHABLE,
-            advice="Debian, Ubuntu: sudo apt-get install --no-install-recommends prometheus\n"
-            "Elsewhere: unpack https://prometheus.io/download/ and put its directory on PATH.",
+            advice=ephemeral.HOW_TO_INSTALL,
             logs=False,
-        )
-    return found
+        ) from missing

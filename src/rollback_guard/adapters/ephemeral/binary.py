@@ -12,7 +12,7 @@ PLACES = ("/usr/bin", "/usr/local/bin", "/opt/prometheus")
 
 HOW_TO_INSTALL = (
     "Debian, Ubuntu: sudo apt-get install --no-install-recommends prometheus\n"
-    "Elsewhere: unpack https://prometheus.io/download/ and put its directory on PATH"
+    "Elsewhere: unpack https://prometheus.io/download/ and put its directory on PATH."
 )
 
 
@@ -28,11 +28,11 @@ def find_prometheus(binary: str | None = None) -> str:
     if binary is not None:
         found = shutil.which(binary)
         if found is None:
-            raise PrometheusMissing(f"{binary} is no program that can be run", hint=f"{HOW_TO_INSTALL}.")
+            raise PrometheusMissing(f"{binary} is no program that can be run", hint=HOW_TO_INSTALL)
         return found
     found = shutil.which("prometheus") or shutil.which("prometheus", path=os.pathsep.join(PLACES))
     if found is None:
         raise PrometheusMissing(
-            "there is no `prometheus` program", hint=f"{HOW_TO_INSTALL}, or name it with --prometheus-binary."
+            "there is no `prometheus` program", hint=f"{HOW_TO_INSTALL}\nOr name it with --prometheus-binary."
         )
     return found

@@ -1,6 +1,6 @@
 """Write samples as a remote-write message: protobuf in snappy's block format.
 
-Both are written by hand: three message types with two fields each, and a compression that is allowed to compress nothing.
+Both are written by hand: a few messages with two fields each, and a compression that may compress nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from rollback_guard.core.notation import STALE
 __all__ = ["STALE", "Series", "requests", "snappy"]
 
 MAX_SAMPLES = 50_000
-"""Of one request: a little less than a megabyte."""
+"""Of one series in one request: a little less than a megabyte."""
+
+MAX_SIZE = 1024 * 1024
+"""Bytes after which a request is full."""
 
 Sample = tuple[int, float]
 """Milliseconds since the epoch, and the value; `STALE` ends the series."""
@@ -43,33 +46,23 @@ def requests(series: Iterable[Series]) -> Iterator[bytes]:
         ValueError: A series is not in order.
     """
     parts: list[bytes] = []
-    room = MAX_SAMPLES
+    size = 0
     for each in series:
         _check_order(each)
-        labels, start = _labels(each.labels), 0
-        while start < len(each.samples):
-            taken = each.samples[start : start + room]
-            body = labels + _samples(taken)
-            parts.append(b"\x0a" + _varint(len(body)) + body)
-            start, room = start + len(taken), room - len(taken)
-            if room == 0:
+        labels = _labels(each.labels)
+        for start in range(0, len(each.samples), MAX_SAMPLES):
+            parts.append(_text(b"\x0a", labels + _samples(each.samples[start : start + MAX_SAMPLES])))
+            size += len(parts[-1])
+            if size >= MAX_SIZE:
                 yield b"".join(parts)
-                parts, room = [], MAX_SAMPLES
+                parts, size = [], 0
     if parts:
         yield b"".join(parts)
 
 
-_LITERAL = 1 << 24
-"""Bytes of one literal: its length fits into the three bytes of tag 62."""
-
-
 def snappy(data: bytes) -> bytes:
-    """Return the data in snappy's block format, all of it as literals."""
-    pieces = [_varint(len(data))]
-    for start in range(0, len(data), _LITERAL):
-        literal = data[start : start + _LITERAL]
-        pieces += (b"\xf8", (len(literal) - 1).to_bytes(3, "little"), literal)
-    return b"".join(pieces)
+    """Return data that is not empty in snappy's block format, as one literal."""
+    return _varint(len(data)) + b"\xfc" + (len(data) - 1).to_bytes(4, "little") + data
 
 
 def _check_order(series: Series) -> None:
@@ -80,9 +73,8 @@ def _check_order(series: Series) -> None:
 
 
 def _labels(labels: Labels) -> bytes:
-    return b"".join(
-        _text(b"\x0a", _text(b"\x0a", name.encode()) + _text(b"\x12", value.encode())) for name, value in labels
-    )
+    pairs = ((name.encode(), value.encode()) for name, value in labels if value)
+    return b"".join(_text(b"\x0a", _text(b"\x0a", name) + _text(b"\x12", value)) for name, value in pairs)
 
 
 def _text(tag: bytes, data: bytes) -> bytes:

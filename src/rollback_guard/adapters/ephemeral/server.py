@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -36,8 +36,15 @@ LISTENING = re.compile(r'msg="Listening on"[^\n]* address=127\.0\.0\.1:(\d+)')
 READY_TRIES, READY_PAUSE_S = 6000, 0.005
 """30 seconds and what the tries take."""
 
+ANSWERED_WITHIN_S = 10.0
+"""Being asked whether it is ready."""
+
 TIMEOUT_S = 150.0
 """Prometheus itself ends a query after two minutes."""
+
+USUAL_NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
+LOST = re.compile(rb"^prometheus_api_remote_write_invalid_labels_samples_total [^0\n]", re.MULTILINE)
+"""The counter of samples that were thrown away without a word."""
 
 
 @dataclass(kw_only=True)
@@ -95,11 +102,14 @@ class EphemeralPrometheus:
     def write(self, series: Iterable[Series]) -> None:
         """Write samples, and return when they can be queried.
 
+        Times may lie decades apart, also in the future; but Prometheus 3 refuses what is more than ten minutes ahead.
+
         Raises:
             ValueError: A series is not in order.
             WriteRefused: The server does not take them.
         """
-        for request in message.requests(series):
+        unusual: list[Labels] = []
+        for request in message.requests(_watched(series, unusual)):
             status, body = self._call(
                 "/api/v1/write",
                 message.snappy(request),
@@ -111,6 +121,8 @@ class EphemeralPrometheus:
             )
             if status // 100 != 2:  # noqa: PLR2004  the successes of HTTP
                 raise WriteRefused(f"Prometheus refuses samples: {body.decode(errors='replace').strip()}")
+        if unusual:
+            self._check_names()
 
     def query(self, expr: str, at_ms: int) -> list[tuple[Labels, float]]:
         """Return what an expression is at an instant; a scalar is one sample without labels.
@@ -129,6 +141,15 @@ class EphemeralPrometheus:
             raise QueryRefused(str(answer["error"]))
         return _samples(answer["data"])
 
+    def _check_names(self) -> None:
+        """Refuse what the server has thrown away: some versions do so with names that are not plain words."""
+        _, body = self._call("/metrics")
+        if LOST.search(body):
+            raise WriteRefused(
+                f"Prometheus {self.version} does not take the names of some series or labels",
+                hint="Write names with letters, digits and _ only, and give each series a name.",
+            )
+
     def _await_ready(self) -> None:
         for _ in range(READY_TRIES):
             if self._keeper.ended_within(READY_PAUSE_S):
@@ -144,25 +165,45 @@ class EphemeralPrometheus:
                 return False
             self.url = f"http://127.0.0.1:{port}"
         # The API answers with 503 until the storage is open.
-        status, body = self._call("/api/v1/status/buildinfo")
+        try:
+            status, body = self._call("/api/v1/status/buildinfo", timeout_s=ANSWERED_WITHIN_S)
+        except EphemeralError as error:
+            raise StartFailed(error.message) from error
         if status != 200:  # noqa: PLR2004  OK
             return False
         self.version = str(json.loads(body)["data"]["version"])
         return True
 
-    def _call(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-        timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
+    def _call(
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[bytes | str, bytes | str] | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tuple[int, bytes]:
         try:
             answer = self._pool.request(
                 "GET" if body is None else "POST",
                 self.url + path,
                 headers=headers,
                 content=body,
-                extensions={"timeout": timeout},
+                extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)},
             )
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise EphemeralError(f"Prometheus does not answer: {error}\n{self._keeper.tail()}") from error
+            words = str(error) or type(error).__name__
+            raise EphemeralError(f"Prometheus does not answer: {words}\n{self._keeper.tail()}") from error
         return answer.status, answer.content
+
+
+def _watched(series: Iterable[Series], unusual: list[Labels]) -> Iterator[Series]:
+    """Pass series on, and keep those labels that some versions of Prometheus do not take."""
+    for each in series:
+        names = dict(each.labels)
+        plain = all(USUAL_NAME.fullmatch(name) and ":" not in name for name in names)
+        if not plain or not USUAL_NAME.fullmatch(names.get("__name__", "")):
+            unusual.append(each.labels)
+        yield each
 
 
 def _seconds(at_ms: int) -> str:

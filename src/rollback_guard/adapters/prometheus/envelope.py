@@ -76,7 +76,8 @@ def _error(status: int, envelope: Mapping[str, Any]) -> Refused:
     words = f"{kind}: {envelope.get('error', '')}"
     if kind in LATE:
         return Refused(Unknown.TIMEOUT, words, shared=True)
-    about_the_query = kind in ABOUT_THE_QUERY or (not kind and status in QUERY_STATUSES)
+    # VictoriaMetrics gives the status for the kind of error.
+    about_the_query = kind in ABOUT_THE_QUERY or (kind in ("", str(status)) and status in QUERY_STATUSES)
     return Refused(Unknown.QUERY_ERROR, words, shared=not about_the_query)
 
 

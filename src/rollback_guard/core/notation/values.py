@@ -62,7 +62,7 @@ class Item:
             return self
         if last is None:
             raise NotationError("last stands for nothing: the series has no value before this moment", self.offset)
-        return replace(self, value=last, from_last=False)
+        return replace(self, value=float(last), from_last=False)
 
     def prolonged(self, count: int) -> Item:
         """Return the item going on for at least so many values; after a stale marker there is nothing."""
@@ -174,7 +174,7 @@ def _is_item(match: re.Match[str], *, with_last: bool) -> bool:
 
 def _times(digits: str) -> int:
     digits = digits.lstrip("0")
-    return MAX_VALUES if len(digits) > _MANY else min(int(digits or "0"), MAX_VALUES)
+    return MAX_VALUES + 1 if len(digits) > _MANY else int(digits or "0")
 
 
 def _signed(sign: str | None, digits: str, offset: int) -> float:
@@ -202,7 +202,7 @@ def _unreadable(piece: str, offset: int, match: re.Match[str] | None, *, with_la
     """Return what to write instead."""
     if piece.startswith("{"):
         return NotationError("native histograms have no notation in promtool 2.42, and none here", offset)
-    if piece == "last" or piece.startswith(("last+", "last-", "lastx")):
+    if not with_last and (piece == "last" or piece.startswith(("last+", "last-", "lastx"))):
         return NotationError("last is known only in cured", offset)
     forms = f"{_FORMS}, with last for a" if with_last else _FORMS
     if match is None:
@@ -212,6 +212,8 @@ def _unreadable(piece: str, offset: int, match: re.Match[str] | None, *, with_la
     if word[-1].isalpha() and word != "last" and (match["times"] or rest.startswith("x")):
         wanted = "stale once for each sample" if word == "stale" else f"{match['start']}+0xN"
         return NotationError(f"{word} can not be followed by x: write {wanted}", offset)
+    if match["start"] == "_" and match["slope"]:
+        return NotationError("missing samples have no value to add to: write _xN", offset)
     if match["slope"] and not rest:
         return NotationError("expected x and how often the step is made, as in 0+5x20", place)
     if match["times"] or rest.startswith("x"):

@@ -125,9 +125,19 @@ def uses_bool_at_top(tree: Expr) -> bool:
 
 
 def selectors(tree: Expr) -> tuple[str, ...]:
-    """Return the text of each vector selector that reads the present, once, in order of appearance."""
-    found = {join(scan(node.prettify())): None for node, old in _selectors(tree) if not old}
+    """Return the text of each vector selector that reads the present, once, in order of appearance.
+
+    One that reads metrics of several names is left out: their ages cannot be asked for, as `timestamp` drops the name
+    and servers refuse two series of the same labels.
+    """
+    found = {join(scan(node.prettify())): None for node, old in _selectors(tree) if not old and _is_of_one_metric(node)}
     return tuple(found)
+
+
+def _is_of_one_metric(selector: VectorSelector) -> bool:
+    return bool(selector.name) or any(
+        matcher.name == "__name__" and str(matcher.op) == "MatchOp.Equal" for matcher in selector.matchers.matchers
+    )
 
 
 def longest_range(tree: Expr) -> timedelta:

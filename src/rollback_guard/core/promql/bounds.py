@@ -21,6 +21,14 @@ class Bounds:
     low: float = -math.inf
     high: float = math.inf
 
+    def __str__(self) -> str:
+        """Say it as a sentence about a value goes on."""
+        if self.low == self.high:
+            return f"is {self.low:g}"
+        if math.isinf(self.low):
+            return f"is {self.high:g} at most"
+        return f"is {self.low:g} at least" if math.isinf(self.high) else f"lies between {self.low:g} and {self.high:g}"
+
     def never(self, operator: Operator, threshold: float) -> bool:
         """Say whether no value within fulfils a comparison."""
         return _NEVER[operator](self, threshold)
@@ -158,7 +166,7 @@ def _of_operator(tree: BinaryExpr) -> Bounds:
             return _product(left, right)
         case "/":
             found = division(tree)
-            return SHARE if found and found.is_share else _quotient(left, right)
+            return Bounds(0.0, found.scale) if found and found.is_share else _quotient(left, right)
     return ANY
 
 

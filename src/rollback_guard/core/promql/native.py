@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import promql_parser
 from promql_parser import Expr
@@ -87,7 +86,7 @@ def _can_go_on(tokens: Sequence[Token]) -> bool:
         elif token.kind is Kind.CLOSE:
             opened.pop()
     # Without its patterns, for compiling those takes most of the time and there are many tries.
-    start = join([replace(token, text='"x"') if token.kind is Kind.STRING else token for token in tokens])
+    start = join([token._replace(text='"x"') if token.kind is Kind.STRING else token for token in tokens])
     rest = "".join(_CLOSING[bracket] for bracket in reversed(opened))
     return any(_is_grammatical(start + ending + rest) for ending in _ENDINGS[opened[-1] if opened else ""])
 

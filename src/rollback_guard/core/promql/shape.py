@@ -9,8 +9,7 @@ from typing import NamedTuple
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, UnaryExpr, VectorSelector
 
 from rollback_guard.core.condition import MIRRORED, Operator
-from rollback_guard.core.promql import children, is_comparison, value_type, without_parentheses
-from rollback_guard.core.promql import constant
+from rollback_guard.core.promql import children, constant, is_comparison, value_type, without_parentheses
 
 _MATCH_OPERATORS = {
     "MatchOp.Equal": "=",

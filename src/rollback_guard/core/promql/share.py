@@ -8,7 +8,7 @@ from typing import Any
 
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
-from rollback_guard.core.promql import names, without_parentheses
+from rollback_guard.core.promql import constant, names, without_parentheses
 from rollback_guard.core.promql.shape import Match, matches_of, metric_of
 
 _COUNTING = frozenset({"rate", "irate", "increase"})
@@ -20,7 +20,6 @@ class Side:
 
     Attributes:
         done: Functions and aggregations with their labels and ranges; equal for equal treatment.
-        dropping: An aggregation drops labels without naming those it keeps.
         kept: The labels that an aggregation keeps by name.
     """
 
@@ -46,10 +45,15 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Two metrics, one divided by the other, that are otherwise treated alike."""
+    """Two metrics, one divided by the other, that are otherwise treated alike.
+
+    Attributes:
+        scale: What the quotient is multiplied with: 100 for a percentage.
+    """
 
     part: Side
     whole: Side
+    scale: float = 1.0
 
     @property
     def is_share(self) -> bool:
@@ -67,7 +71,7 @@ class Division:
         """Return 1 where the part is what went well, -1 where it is what went wrong, 0 where that is not known."""
         if self.part.metric == self.whole.metric:
             tones = {names.tone_of_value(*match) for match in self.chosen} - {0}
-            return tones.pop() if len(tones) == 1 else 0
+            return tones.pop() if len(tones) == 1 and self.is_share else 0
         return names.tone(self.part.metric) if names.tone(self.whole.metric) == 0 and self.part.counts else 0
 
 
@@ -76,10 +80,22 @@ def division(tree: Expr) -> Division | None:
     tree = without_parentheses(tree)
     if not isinstance(tree, BinaryExpr) or str(tree.op) != "/":
         return None
-    part, whole = side(tree.lhs), side(tree.rhs)
-    if part is None or whole is None or part.done != whole.done:
+    scale, numerator = scaled(tree.lhs)
+    part, whole = side(numerator), side(tree.rhs)
+    if part is None or whole is None or part.done != whole.done or scale <= 0:
         return None
-    return Division(part, whole)
+    return Division(part, whole, scale)
+
+
+def scaled(tree: Expr) -> tuple[float, Expr]:
+    """Return the constant that an expression is multiplied with, and what it is: `100 * a / b` is `(100 * a) / b`."""
+    tree = without_parentheses(tree)
+    if isinstance(tree, BinaryExpr) and str(tree.op) == "*":
+        for factor, other in ((tree.lhs, tree.rhs), (tree.rhs, tree.lhs)):
+            value = constant.evaluate(factor)
+            if value is not None:
+                return value, other
+    return 1.0, tree
 
 
 def side(tree: Expr) -> Side | None:

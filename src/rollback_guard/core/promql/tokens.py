@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 MAX_LENGTH = 8 * 1024
 """Bytes of one expression; the longest rules of known rule collections have 3 KiB."""
@@ -60,8 +60,10 @@ class Kind(StrEnum):
     MARK = "mark"  # comma, colon, at sign
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+class Token(NamedTuple):
     """A piece of the text; `spaced` says whether white space or a comment came before it.
 
     Attributes:
@@ -158,11 +160,11 @@ def _tokens(text: str) -> Iterator[Token]:
         if group == "close":
             _close(opened, piece, position)
         token = Token(
-            kind=Kind(group),
+            kind=_KINDS[group],
             text=piece,
             start=position,
             depth=len(opened),
-            braces=any(bracket.text == "{" for bracket in opened[-1:]),
+            braces=bool(opened) and opened[-1].text == "{",
             spaced=spaced,
         )
         yield token

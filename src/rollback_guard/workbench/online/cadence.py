@@ -64,6 +64,8 @@ async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
 
 
 def _is_asked(subject: Subject, expression: Expression, use: Use) -> bool:
+    if not use.selector.name:
+        return False  # of several metrics, whose samples cannot be counted side by side
     return (use.function in NEEDS_TWO and use.range is not None) or _has_age(subject, expression, use)
 
 
@@ -122,10 +124,15 @@ async def _targets(server: Server) -> Mapping[tuple[str, str], timedelta]:
     active = said.get("activeTargets") if isinstance(said, dict) else None
     found: dict[tuple[str, str], timedelta] = {}
     for target in active if isinstance(active, list) else []:
-        labels, interval = target.get("labels"), _duration(target.get("scrapeInterval"))
-        if isinstance(labels, dict) and interval:
+        labels, interval = _scraped(target)
+        if interval:
             found[str(labels.get("job", "")), str(labels.get("instance", ""))] = interval
     return found
+
+
+def _scraped(target: Any) -> tuple[Mapping[str, Any], timedelta | None]:
+    labels = target.get("labels") if isinstance(target, dict) else None
+    return (labels, _duration(target.get("scrapeInterval"))) if isinstance(labels, dict) else ({}, None)
 
 
 def _duration(text: Any) -> timedelta | None:
@@ -139,15 +146,14 @@ async def _measured(server: Server, selector: Selector, labels: Labels) -> timed
     """Return the usual distance of the raw samples of one series; ``None`` where there are too few."""
     if selector.opaque:
         return None
-    exact = replace(
-        selector, matchers=tuple({*selector.matchers, *(Matcher(key, "=", value) for key, value in labels)})
-    )
+    own = (Matcher(key, "=", value) for key, value in labels)
+    exact = replace(selector, matchers=tuple(dict.fromkeys((*selector.matchers, *own))))
     reply = await server.query(TOPIC, f"{exact.text}[{MEASURED_OVER}]")
     if isinstance(reply, Failure) or reply.data.get("resultType") != "matrix":
         return None
-    spacings = [
-        after - before
-        for series in reply.data["result"]
-        for before, after in pairwise(float(at_s) for at_s, _ in series.get("values", []))
-    ]
+    try:
+        times = [[float(at_s) for at_s, _ in series["values"]] for series in reply.data["result"]]
+    except (LookupError, TypeError, ValueError):
+        return None  # it is no matrix after all, or one of histograms
+    spacings = [after - before for series in times for before, after in pairwise(series)]
     return timedelta(seconds=round(median(spacings), 1)) if spacings else None

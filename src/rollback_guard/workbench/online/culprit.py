@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rollback_guard.config.problems import did_you_mean, quoted
 from rollback_guard.core.observation import Sample
-from rollback_guard.workbench.online.anatomy import Matcher, Selector
+from rollback_guard.workbench.online.anatomy import NAME, Matcher, Selector
 from rollback_guard.workbench.online.server import Server
 
 TOPIC = "which matcher matches nothing"
@@ -67,7 +67,7 @@ class Culprits:
         queries = {
             matcher: f"count by ({matcher.label}) ({_within_an_hour(rest)})"
             for matcher in selector.matchers
-            if (rest := selector.without(matcher)) is not None
+            if matcher.label != NAME and (rest := selector.without(matcher)) is not None
         }
         said = await self._server.instant(TOPIC, queries.values())
         killers = {matcher: samples for matcher, query in queries.items() if (samples := said[query])}
@@ -123,7 +123,7 @@ class Culprits:
 
 
 def _within_an_hour(selector: Selector) -> str:
-    return f"count_over_time({selector.text}[1h])"
+    return f"last_over_time({selector.text}[1h])"
 
 
 def _name(selector: Selector) -> str:

@@ -14,6 +14,7 @@ from rollback_guard.config.found import Spot
 from rollback_guard.config.inventory import DEFAULT_SOURCE, Inventory
 from rollback_guard.config.load import Loaded
 from rollback_guard.config.problems import Level, Problem, in_order, printable
+from rollback_guard.config.recordings import recordings_of
 from rollback_guard.config.settings import Datasource
 from rollback_guard.config.surroundings import selectors_of
 from rollback_guard.ports import Clock
@@ -118,7 +119,9 @@ async def _examine(
         if not who.unreachable:
             said, accepted = await outlook.check(server, subjects, has_data=who.has_data)
             found += said
-            for check in (presence.check, cadence.check, kinds.check, cost.check):
+            recorded = frozenset(recording.name for recording in recordings_of(inventory))
+            found += await presence.check(server, accepted, recorded)
+            for check in (cadence.check, kinds.check, cost.check):
                 found += await check(server, accepted)
     finally:
         await server.close()

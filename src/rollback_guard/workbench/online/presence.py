@@ -14,6 +14,7 @@ from rollback_guard.adapters.prometheus.batch import Result
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, from_ms, to_ms
 from rollback_guard.config.problems import Level, Problem, quoted
 from rollback_guard.core.observation import Failure
+from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.online.anatomy import Selector, Use
 from rollback_guard.workbench.online.culprit import Blame, Culprits
 from rollback_guard.workbench.online.server import Server, last_in, shown
@@ -29,6 +30,8 @@ MINUTE, HOUR, DAY, WEEK = timedelta(minutes=1), timedelta(hours=1), timedelta(da
 WRITTEN_WHEN_THEY_FIRE = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
 """Series of alerts: there are none while all is well."""
 
+RECORDED = "A recording rule of these files makes it: load them into the Prometheus too."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
@@ -43,15 +46,21 @@ class Gone:
     was_not_yet: bool = False
 
 
-async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
-    """Return a finding for every selector that selects nothing."""
+async def check(server: Server, subjects: Sequence[Subject], recorded: frozenset[str]) -> list[Problem]:
+    """Return a finding for every selector that selects nothing.
+
+    Args:
+        server: Who is asked.
+        subjects: The rules.
+        recorded: Names of metrics that recording rules of the same files make.
+    """
     places = [
         (expression, use) for subject in subjects for expression in subject.expressions for use in expression.uses
     ]
     gone = await _find_gone(server, {use for _, use in places})
     culprits = Culprits(server)
     await culprits.find({use.selector for use, found in gone.items() if not found.last_at and not found.was_not_yet})
-    findings = _Findings(server.now, gone, culprits)
+    findings = _Findings(server.now, gone, culprits, recorded)
     # Twice in one expression is one mistake; of several places the first is shown.
     first = {(it.spot.path, it.key, use.selector): (it, use) for it, use in places[::-1] if use in gone}
     return [findings.of(expression, use) for expression, use in reversed(first.values())]
@@ -60,8 +69,8 @@ async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
 def count_of(use: Use) -> str:
     """Return the query for how many series a selector has at the time at which it is used."""
     text, range_ = use.selector.text, max(use.range or timedelta(0), LOOKBACK)
-    offset = f" offset {_signed(use.offset)}" if use.offset and not use.pinned else ""
-    return f"count(count_over_time({text}[{shown(range_)}]{offset}))"
+    offset = f" offset {format_duration(use.offset)}" if use.offset and not use.pinned else ""
+    return f"count(last_over_time({text}[{format_duration(range_)}]{offset}))"
 
 
 async def _find_gone(server: Server, uses: Iterable[Use]) -> dict[Use, Gone]:
@@ -106,21 +115,18 @@ def _grid(end: datetime, span: timedelta, step: timedelta) -> Grid:
 
 
 def _count_in(selector: Selector, span: timedelta) -> str:
-    return f"count(count_over_time({selector.text}[{shown(span)}]))"
-
-
-def _signed(offset: timedelta) -> str:
-    return f"-{shown(-offset)}" if offset < timedelta(0) else shown(offset)
+    return f"count(last_over_time({selector.text}[{format_duration(span)}]))"
 
 
 class _Findings:
     """Say of each selector that selects nothing what that means where it stands."""
 
-    def __init__(self, now: datetime, gone: Mapping[Use, Gone], culprits: Culprits) -> None:
+    def __init__(self, now: datetime, gone: Mapping[Use, Gone], culprits: Culprits, recorded: frozenset[str]) -> None:
         self._now = now
         self._gone = gone
         self._absent = {use.selector for use in gone}
         self._culprits = culprits
+        self._recorded = recorded
 
     def of(self, expression: Expression, use: Use) -> Problem:
         found = self._gone[use]
@@ -141,7 +147,8 @@ class _Findings:
     def _never(self, expression: Expression, use: Use) -> Problem:
         meaning = _meaning(expression, use, may_be_absent=self._may_be_absent(expression, use))
         message = f"{quoted(use.selector.text)} has no series, and had none in the last 7 days"
-        hint = f"{self._culprits.near(use.selector)} {meaning}".strip()
+        near = RECORDED if use.selector.name in self._recorded else self._culprits.near(use.selector)
+        hint = f"{near} {meaning}".strip()
         level = Level.NOTICE if _is_alert(use) else Level.WARNING
         return expression.problem("online-never", message, hint=hint, level=level, place=use.place)
 

@@ -16,6 +16,7 @@ from rollback_guard.adapters.prometheus.inquiry import Inquiry
 from rollback_guard.adapters.prometheus.refusal import Refused
 from rollback_guard.core.observation import Failure, Sample, Unknown
 from rollback_guard.core.units import format_duration
+from rollback_guard.core.wording import BRIEF
 from rollback_guard.ports import Clock
 from rollback_guard.specs import Endpoint
 from rollback_guard.workbench.unheard import Unheard
@@ -81,7 +82,7 @@ class Server:
         wanted = dict.fromkeys(queries)
         new = [query for query in wanted if (query, grid) not in self._known]
         if new:
-            self._tell(topic, len(new))
+            self._tell(topic)
             inquiry = Inquiry(self._client, self._allowance, patience=self.endpoint.concurrency, until=self._until)
             for query, result in (await inquiry.ask(new, grid)).items():
                 self._known[query, grid] = result
@@ -129,7 +130,7 @@ class Server:
         if not self.has_time:
             self.unasked[topic] += 1
             return Failure(Unknown.MISSED, "no time was left")
-        self._tell(topic, 1)
+        self._tell(topic)
         self.tally.requests += 1
         try:
             return await ask()
@@ -145,8 +146,8 @@ class Server:
         count, why = self.unanswered.get(topic, (0, f"{failure.reason}: {failure.detail}"))
         self.unanswered[topic] = (count + 1, why)
 
-    def _tell(self, topic: str, count: int) -> None:
-        self._progress(f"{self.endpoint.name}: {topic} ({self.tally.requests + count} questions)")
+    def _tell(self, topic: str) -> None:
+        self._progress(f"{self.endpoint.name}: {topic} (after {self.tally.requests} questions)")
 
 
 def _samples(result: Result, at_ms: int) -> tuple[Sample, ...] | None:
@@ -162,5 +163,6 @@ def last_in(points: Points) -> int | None:
 
 
 def shown(span: timedelta) -> str:
-    """Return a span without what nobody wants to read of it."""
-    return format_duration(timedelta(seconds=round(span.total_seconds())))
+    """Return a span as people read it, without what nobody wants to read of it."""
+    unit = timedelta(milliseconds=100) if span < BRIEF else timedelta(seconds=1)
+    return format_duration(round(span / unit) * unit)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollback_guard.core.condition import Comparison
-from rollback_guard.core.judgement import Judgement, most_telling
-from rollback_guard.core.model import Phase, Rule, Verdict
+from rollback_guard.core.model import Rule
 from rollback_guard.core.units import format_duration
-from rollback_guard.workbench.trials.film import Film, Frame
+from rollback_guard.workbench.trials.film import FIRING, INACTIVE, PENDING, UNKNOWN, Film
 from rollback_guard.workbench.trials.trial import Trial
 
 COLUMNS = 64
@@ -43,8 +42,14 @@ def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, until: datetime) -
 
 def _chart(trial: Trial, film: Film, rule: Rule, until: datetime) -> str:
     comparison = rule.condition.comparison
-    frames = [groups[rule.group] for slot, groups in film.frames.items() if slot <= until]
-    columns = list(_columns([_cell(rule, frame) for frame in frames], comparison))
+    track = film.tracks[rule.id]
+    most = (until - trial.start) // trial.slot_interval + 1
+    names = {FIRING: "firing", PENDING: "pending", UNKNOWN: "unknown", INACTIVE: "inactive"}
+    frames = [
+        Column(None if math.isnan(value) else value, names[state])
+        for value, state in zip(track.values[:most], track.states[:most], strict=True)
+    ]
+    columns = list(_columns(frames, comparison))
     values = [column.value for column in columns if column.value is not None and math.isfinite(column.value)]
     lines = [f"{rule.name}: {' '.join(rule.condition.expr.split())}"]
     if values and comparison is not None:
@@ -74,23 +79,6 @@ def _bar(value: float | None, bottom: float, step: float, empty: str) -> str:
         return empty
     filled = max(0, min(8, math.ceil((value - bottom) / step * 8)))
     return EIGHTHS[filled] if filled else empty
-
-
-def _cell(rule: Rule, frame: Frame) -> Column:
-    judgement = frame.judgements.get(rule.id)
-    alerts = frame.alerts.get(rule.id, {}).values()
-    if any(alert.phase is Phase.FIRING for alert in alerts):
-        state = "firing"
-    elif alerts:
-        state = "pending"
-    else:
-        state = "unknown" if judgement is not None and judgement.verdict is Verdict.UNKNOWN else "inactive"
-    return Column(_value(judgement, rule.condition.comparison), state)
-
-
-def _value(judgement: Judgement | None, comparison: Comparison | None) -> float | None:
-    seen = most_telling(judgement, comparison) if judgement else None
-    return None if seen is None or seen.value is None or math.isnan(seen.value) else seen.value
 
 
 def _columns(cells: Sequence[Column], comparison: Comparison | None) -> Iterator[Column]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rollback_guard.adapters.ephemeral import QueryRefused
 from rollback_guard.config.places import KeyPath
 from rollback_guard.config.problems import quoted
 from rollback_guard.core import template
@@ -14,6 +15,7 @@ from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, final_labels
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict, labels_of
 from rollback_guard.core.notation import parse_series
+from rollback_guard.core.promql.tokens import PromqlError
 from rollback_guard.core.records import Decided
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.trials.chart import chart
@@ -24,7 +26,7 @@ from rollback_guard.workbench.trials.document import (
     ExpectedDecision,
     PromqlExprTest,
 )
-from rollback_guard.workbench.trials.film import Film, Frame
+from rollback_guard.workbench.trials.film import INACTIVE, Film, Frame
 from rollback_guard.workbench.trials.perform import Performance
 from rollback_guard.workbench.trials.trial import Trial
 
@@ -108,13 +110,13 @@ def _decisions(trial: Trial, film: Film, test: DecisionTest, path: KeyPath) -> M
         return None
     expected = [_decision_line(each.decision, each.reason, each.action) for each in test.exp_decisions]
     seen = [f"{_decided_line(each)}  (concluded at {format_duration(each.at - trial.start)})" for each in got]
-    rules = trial.policy.rules_of[test.guard]
+    rules = trial.policy.guards[test.guard].rules
     story = [
         f"  {format_duration(each.at - trial.start):>8}  {_decided_line(each)}"
         for each in film.records
         if isinstance(each, Decided) and each.guard == test.guard and each.at <= until
     ]
-    lively = [rule for rule in rules if _is_lively(film, rule)]
+    lively = [rule for rule in map(trial.policy.rules.__getitem__, sorted(rules)) if _is_lively(film, rule)]
     pictures = chart(trial, film, lively, until=until) if lively else ""
     return Mismatch(
         path=path,
@@ -126,7 +128,15 @@ def _decisions(trial: Trial, film: Film, test: DecisionTest, path: KeyPath) -> M
 
 
 def _samples(trial: Trial, performance: Performance, test: PromqlExprTest, path: KeyPath) -> Mismatch | None:
-    said = performance.scene.ask(test.expr, trial.start + test.eval_time)
+    try:
+        said = performance.scene.ask(test.expr, trial.start + test.eval_time)
+    except (QueryRefused, PromqlError) as error:
+        return Mismatch(
+            path=path,
+            what=f"{quoted(test.expr)} at {format_duration(test.eval_time)}",
+            missing=(f"{len(test.exp_samples)} samples",),
+            surplus=(f"the query is refused: {error}",),
+        )
     expected = [(parse_series(each.labels) if each.labels.strip() else (), each.value) for each in test.exp_samples]
     what = f"{quoted(test.expr)} at {format_duration(test.eval_time)}"
     order = sorted(expected), sorted(said)
@@ -188,14 +198,7 @@ def _not_inactive(rule: Rule, frame: Frame) -> Iterator[tuple[Labels, str, datet
 
 
 def _is_lively(film: Film, rule: Rule) -> bool:
-    return any(
-        groups[rule.group].alerts.get(rule.id) or _is_unknown(groups[rule.group].judgements.get(rule.id))
-        for groups in film.frames.values()
-    )
-
-
-def _is_unknown(judgement: Judgement | None) -> bool:
-    return judgement is not None and judgement.verdict is Verdict.UNKNOWN
+    return any(state != INACTIVE for state in film.tracks[rule.id].states)
 
 
 def _annotations(trial: Trial, rule: Rule, alert: Alert, judgement: Judgement | None) -> Labels:
@@ -229,7 +232,8 @@ def _is_equal(left: float, right: float, *, fuzzy: bool) -> bool:
 
 
 def _filled(labels: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in labels.items() if value}
+    """Return the labels that count: an empty one is none, and the name of the alert is said already."""
+    return {name: value for name, value in labels.items() if value and name != "alertname"}
 
 
 def _without_name(labels: Labels) -> Labels:

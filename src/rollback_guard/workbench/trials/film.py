@@ -1,29 +1,48 @@
-"""Play a trial, and keep what was seen and concluded in every slot."""
+"""Play a trial, and keep of it what its expectations are held against."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Protocol
 
+from rollback_guard.config.places import KeyPath
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.judgement import Judgement
-from rollback_guard.core.model import PROBE, SIGNAL, Group, Labels, labels_of
-from rollback_guard.core.notation import cured, expand, is_stale
-from rollback_guard.core.observation import Answer, Failure, Observation, Sample, Unknown
-from rollback_guard.core.operations import FinishRollout, Operation, Refused, Report, StartRollout
-from rollback_guard.core.orders import Signal
-from rollback_guard.core.records import Concluded, Decided, Intended, Outcome, Record
+from rollback_guard.core.judgement import Judgement, most_telling
+from rollback_guard.core.model import PROBE, SIGNAL, Group, Labels, Phase, Rule, Verdict
+from rollback_guard.core.observation import Failure, Observation, Unknown
+from rollback_guard.core.operations import Operation, Refused
+from rollback_guard.core.records import Concluded, Decided, Evaluated, Outcome, Record
 from rollback_guard.core.signals import observe as observe_signals
-from rollback_guard.engine.replay import Ending, Replay
-from rollback_guard.workbench.trials.document import ActionResult, InputSeries, ProbeResult, SignalSpan
+from rollback_guard.core.state import State
+from rollback_guard.core.units import format_duration
+from rollback_guard.engine.replay import Replay
+from rollback_guard.workbench.trials.failure import EvaluationError
+from rollback_guard.workbench.trials.props import endings_of, orders_of, probe_of
 from rollback_guard.workbench.trials.trial import Trial
 
-HANGS_FOR = timedelta(seconds=30)
-"""How long an action hangs that has no time limit of its own in the rule file."""
+BROKEN = frozenset({Unknown.DUPLICATE, Unknown.TOO_LARGE})
+"""Why a rule itself cannot be evaluated: Prometheus calls these errors, and promtool ends the test."""
 
-Observed = Callable[[Group, datetime], Mapping[str, Observation]]
-"""What the data source says for one slot of a group."""
+
+class Sight(Protocol):
+    """What the data sources say where no outage keeps them from it."""
+
+    def open(self, group: Group, slot: datetime, state: State) -> None:
+        """Let the time of a group come: all groups before it were evaluated."""
+        ...
+
+    def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
+        """Return what is said of one slot of a group that was opened, by rule id."""
+        ...
+
+    def close(self, slot: datetime, alerts: Mapping[str, Mapping[str, Mapping[Labels, Alert]]]) -> None:
+        """Hear of a slot after it was evaluated: the active alerts of each group, by rule."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,95 +53,172 @@ class Frame:
     alerts: Mapping[str, Mapping[Labels, Alert]]
 
 
-@dataclass(kw_only=True)
-class Film:
-    """All that happened in a trial.
+@dataclass(slots=True, kw_only=True)
+class Track:
+    """One rule from the first slot to the last.
 
     Attributes:
-        frames: By slot and group.
+        values: In each slot that of the series that tells most; NaN where there is none.
+        states: In each slot the gravest of its series: a letter of `LETTERS`.
+        unknown: How many slots nothing was known of it, by the reason.
+        series: The most series that one slot had.
+    """
+
+    values: array[float] = field(default_factory=lambda: array("d"))
+    states: bytearray = field(default_factory=bytearray)
+    unknown: Counter[Unknown] = field(default_factory=Counter)
+    series: int = 0
+
+    def note(self, rule: Rule, judgement: Judgement, alerts: Mapping[Labels, Alert]) -> None:
+        """Add a slot."""
+        told = most_telling(judgement, rule.condition.comparison)
+        self.values.append(math.nan if told is None or told.value is None else told.value)
+        self.series = max(self.series, len(judgement.series))
+        if judgement.reason is not None:
+            self.unknown[judgement.reason] += 1
+        if any(alert.phase is Phase.FIRING for alert in alerts.values()):
+            self.states.append(FIRING)
+        elif alerts:
+            self.states.append(PENDING)
+        else:
+            self.states.append(UNKNOWN if judgement.verdict is Verdict.UNKNOWN else INACTIVE)
+
+
+FIRING, PENDING, UNKNOWN, INACTIVE = LETTERS = b"Fp?."
+"""The states of a rule, the gravest first."""
+
+
+@dataclass(kw_only=True)
+class Film:
+    """All that happened in a trial and is asked for.
+
+    Attributes:
+        frames: By slot and group; only of slots of which something is expected.
+        tracks: By rule; only of rules of which something is expected.
+        records: In their order, without evaluations.
         cured_at: When the first action that cures had its effect; ``None`` if none did.
-        refusals: What was asked for and not done, in words.
+        refusals: What was asked for and not done: where it stands, and why in words.
     """
 
     frames: dict[datetime, dict[str, Frame]] = field(default_factory=dict)
+    tracks: dict[str, Track] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     cured_at: datetime | None = None
-    refusals: list[str] = field(default_factory=list)
+    refusals: list[tuple[KeyPath, str]] = field(default_factory=list)
 
     def decisions(self, guard: str, until: datetime) -> list[Decided]:
         """Return what a guard concluded at the latest instant, not after `until`, at which it concluded anything."""
         own = [each for each in self.records if isinstance(each, Decided) and each.guard == guard and each.at <= until]
         return [each for each in own if each.at == own[-1].at]
 
+    def hear(self, records: Sequence[Record]) -> None:
+        """Keep what was concluded."""
+        self.records += [record for record in records if not isinstance(record, Evaluated)]
+
 
 def play(
-    trial: Trial,
-    observed: Observed,
-    *,
-    cured_at: datetime | None,
-    shown: Callable[[datetime, Mapping[str, Frame]], None] = lambda slot, frames: None,
+    trial: Trial, sight: Sight, *, cured_at: datetime | None, progress: Callable[[float], None] = lambda share: None
 ) -> Film:
     """Play a trial from its beginning to its end.
 
     Args:
         trial: What is played.
-        observed: What the data sources say where no outage keeps them from it.
+        sight: What the data sources say.
         cured_at: When the data that are observed begin to be cured: what health checks find follows that.
-        shown: Hears of every slot after it was evaluated.
+        progress: Hears now and then which share of it is done.
+
+    Raises:
+        EvaluationError: A rule makes one alert of two series, or more alerts than its group allows.
     """
     film = Film()
-    replay = Replay(
-        trial.policy, began=trial.start, ending=_endings(trial), heard=lambda records: film.records.extend(records)
-    )
-    orders = sorted(_orders(trial), key=lambda order: order[0])
-    probes = {group.id: _probe_film(trial, group, cured_at) for group in trial.groups if group.source == PROBE}
-
-    def observe(group: Group, slot: datetime) -> Mapping[str, Observation]:
-        if group.source == PROBE:
-            return {group.rules[0].id: probes[group.id](slot)}
-        if group.source == SIGNAL:
-            return observe_signals(group, replay.state.signals)
-        if reason := _outage(trial, group.source, replay.now):
-            failure = Failure(reason, "the test says that there is no road to it")
-            return {rule.id: Observation(measured=failure) for rule in group.rules}
-        return observed(group, slot)
-
-    for slot in trial.slots:
+    replay = Replay(trial.policy, began=trial.start, ending=endings_of(trial), heard=film.hear)
+    stage = _Stage(trial=trial, sight=sight, film=film, replay=replay, cured_at=cured_at)
+    orders = sorted(orders_of(trial), key=lambda order: order[0])
+    for number, slot in enumerate(trial.slots):
         while orders and orders[0][0] <= slot:
-            at, asked = orders.pop(0)
-            _order(film, replay, asked, at)
-        film.frames[slot] = {
-            group.id: Frame(judgements=replay.show(group, slot, observe), alerts=replay.state.groups[group.id].alerts)
-            for group in trial.groups
-        }
-        shown(slot, film.frames[slot])
-    replay.advance(trial.start + trial.end)
+            stage.order(*orders.pop(0))
+        stage.show(slot)
+        if number % 100 == 0:
+            progress(number / len(trial.slots))
+    end = trial.start + trial.end
+    for at, path, asked in orders:
+        if at <= end:
+            stage.order(at, path, asked)
+    replay.advance(end)
     film.cured_at = _cured_at(trial, film)
     return film
 
 
-def _order(film: Film, replay: Replay, asked: Operation, at: datetime) -> None:
-    refused = replay.operate(asked, at=at)
-    if isinstance(refused, Refused):
-        film.refusals.append(refused.detail)
+@dataclass(kw_only=True)
+class _Stage:
+    """Show a trial to a replay, slot by slot."""
 
+    trial: Trial
+    sight: Sight
+    film: Film
+    replay: Replay
+    cured_at: datetime | None
 
-def _endings(trial: Trial) -> Callable[[Intended], Ending]:
-    results = {each.action: each for each in trial.section.action_results}
+    def __post_init__(self) -> None:
+        groups = self.trial.groups
+        self._probes = {
+            group.id: probe_of(self.trial, group, self.cured_at) for group in groups if group.source == PROBE
+        }
+        asserted = self.trial.asserted_rules
+        self._tracked = {group.id: [rule for rule in group.rules if rule.id in asserted] for group in groups}
+        self.film.tracks = {rule.id: Track() for rules in self._tracked.values() for rule in rules}
 
-    def ending(intent: Intended) -> Ending:
-        result = results.get(intent.action, ActionResult(action=intent.action))
-        match result.result:
-            case "fails":
-                outcome, words = Outcome.FAILED, "the test says that it fails"
-            case "hangs":
-                takes = result.takes if result.takes is not None else intent.timeout or HANGS_FOR
-                return Ending(outcome=Outcome.UNKNOWN, takes=takes, detail="the test says that it hangs")
-            case _:
-                outcome, words = Outcome.SUCCEEDED, "the test says that it succeeds"
-        return Ending(outcome=outcome, takes=result.takes or timedelta(0), detail=words)
+    def order(self, at: datetime, path: KeyPath, asked: Operation) -> None:
+        """Do what the test says that people or systems ask for."""
+        refused = self.replay.operate(asked, at=at)
+        if isinstance(refused, Refused):
+            self.film.refusals.append((path, refused.detail))
 
-    return ending
+    def show(self, slot: datetime) -> None:
+        """Evaluate all groups at one slot."""
+        frames: dict[str, Frame] = {}
+        for group in self.trial.groups:
+            if group.source not in (PROBE, SIGNAL):
+                self.sight.open(group, slot, self.replay.state)
+            judgements = self.replay.show(group, slot, self._observe)
+            alerts = self.replay.state.groups[group.id].alerts
+            self._check(group, judgements, slot)
+            for rule in self._tracked[group.id]:
+                self.film.tracks[rule.id].note(rule, judgements[rule.id], alerts.get(rule.id, {}))
+            frames[group.id] = Frame(judgements=judgements, alerts=alerts)
+        if slot in self.trial.asserted_slots:
+            self.film.frames[slot] = frames
+        self.sight.close(slot, {group: frame.alerts for group, frame in frames.items()})
+
+    def _observe(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
+        if group.source == PROBE:
+            return {group.rules[0].id: self._probes[group.id](slot)}
+        if group.source == SIGNAL:
+            return observe_signals(group, self.replay.state.signals)
+        if reason := self._outage(group.source):
+            failure = Failure(reason, "the test says that there is no road to it")
+            return {rule.id: Observation(measured=failure) for rule in group.rules}
+        return self.sight.told(group, slot)
+
+    def _outage(self, source: str) -> Unknown | None:
+        """Return why a data source cannot be reached now; a slot of the past is read by the road of the present."""
+        at = self.replay.now - self.trial.start
+        return next(
+            (
+                Unknown(outage.reason)
+                for outage in self.trial.section.outages
+                if outage.datasource == source and outage.from_ <= at < outage.to
+            ),
+            None,
+        )
+
+    def _check(self, group: Group, judgements: Mapping[str, Judgement], slot: datetime) -> None:
+        if group.source in (PROBE, SIGNAL):
+            return
+        for rule, judgement in judgements.items():
+            if judgement.reason in BROKEN:
+                at = format_duration(slot - self.trial.start)
+                raise EvaluationError(f"{rule} at {at}: {judgement.detail}")
 
 
 def _cured_at(trial: Trial, film: Film) -> datetime | None:
@@ -133,78 +229,3 @@ def _cured_at(trial: Trial, film: Film) -> datetime | None:
         if isinstance(record, Concluded) and record.outcome is Outcome.SUCCEEDED and record.action in after
     ]
     return min(times, default=None)
-
-
-def _outage(trial: Trial, source: str, now: datetime) -> Unknown | None:
-    at = now - trial.start
-    return next(
-        (
-            Unknown(outage.reason)
-            for outage in trial.section.outages
-            if outage.datasource == source and outage.from_ <= at < outage.to
-        ),
-        None,
-    )
-
-
-def _orders(trial: Trial) -> Iterator[tuple[datetime, Operation]]:
-    for signal in trial.section.signals:
-        yield trial.start + signal.from_, Report(by="test", signals=_signals(trial, signal, firing=True))
-        if signal.to is not None:
-            yield trial.start + signal.to, Report(by="test", signals=_signals(trial, signal, firing=False))
-    for rollout in trial.section.rollouts:
-        yield (
-            trial.start + rollout.at,
-            StartRollout(
-                by="test",
-                guard=rollout.guard,
-                version=rollout.version,
-                previous_version=rollout.previous_version,
-            ),
-        )
-        if rollout.finished is not None:
-            yield trial.start + rollout.finished, FinishRollout(by="test", guard=rollout.guard)
-
-
-def _signals(trial: Trial, span: SignalSpan, *, firing: bool) -> tuple[Signal, ...]:
-    """Return the signal for each guard that takes it, as the web's receiver does."""
-    labels = {**span.labels, "alertname": span.alertname}
-    return tuple(
-        Signal(
-            guard=guard.name,
-            name=span.alertname,
-            labels=labels_of(labels),
-            firing=firing,
-            starts_at=trial.start + span.from_,
-        )
-        for guard in trial.policy.guards.values()
-        if span.alertname in guard.signals and all(labels.get(name) == value for name, value in guard.select)
-    )
-
-
-def samples_of(trial: Trial, given: InputSeries | ProbeResult, cured_at: datetime | None) -> list[float | None]:
-    """Return the samples of a series, one per `interval`; ``None`` where there is none."""
-    values = expand(given.values)
-    if given.cured is None or cured_at is None:
-        return values
-    first = max(0, -((trial.start - cured_at) // trial.sample_interval))
-    before = [value for value in values[:first] if value is not None and not is_stale(value)]
-    last = before[-1] if before else 0.0
-    return [*values[:first], *cured(given.cured, last, max(0, len(values) - first))]
-
-
-def _probe_film(trial: Trial, group: Group, cured_at: datetime | None) -> Callable[[datetime], Observation]:
-    rule = group.rules[0]
-    given = next((each for each in trial.section.probe_results if each.probe == rule.name), None)
-    values: Sequence[float | None] = samples_of(trial, given, cured_at) if given else [1.0]
-
-    def observe(slot: datetime) -> Observation:
-        number = (slot - trial.start) // trial.sample_interval
-        value = values[min(number, len(values) - 1)]
-        if value is None or is_stale(value):
-            return Observation(measured=Failure(Unknown.PROBE_NOT_MADE, "the test says that it could not be made"))
-        return Observation(
-            measured=Answer((Sample((), 1.0 if value else 0.0),)), detail="" if value else "the test says that it is down"
-        )
-
-    return observe

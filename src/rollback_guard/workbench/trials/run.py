@@ -12,18 +12,20 @@ from pydantic import BaseModel
 from rollback_guard.adapters.ephemeral import QueryRefused, WriteRefused
 from rollback_guard.config.document import Document, decode, parse, read
 from rollback_guard.config.load import load
-from rollback_guard.config.places import DocumentError
+from rollback_guard.config.places import DocumentError, KeyPath
 from rollback_guard.config.problems import Level, Problem, quoted
 from rollback_guard.config.validate import validate
-from rollback_guard.core.notation import NotationError
+from rollback_guard.core.model import Policy
 from rollback_guard.core.promql.tokens import PromqlError
 from rollback_guard.ports import Clock
 from rollback_guard.workbench.trials.document import TrialFile
 from rollback_guard.workbench.trials.expect import Mismatch, mismatches
+from rollback_guard.workbench.trials.failure import EvaluationError
+from rollback_guard.workbench.trials.mistakes import mistakes_in
 from rollback_guard.workbench.trials.perform import perform
-from rollback_guard.workbench.trials.trial import Rules, Trial, problems_of, trials_of
+from rollback_guard.workbench.trials.trial import Rules, Trial, trials_of
 from rollback_guard.workbench.trials.verdict import Failure, FileVerdict, TrialVerdict
-from rollback_guard.workbench.trials.world import EvaluationError, World
+from rollback_guard.workbench.trials.world import World
 
 ActionTypes = Mapping[str, type[BaseModel]]
 
@@ -57,10 +59,7 @@ class Bench:
             return FileVerdict(path=str(path), problems=(*problems, *found))
         trials = trials_of(document, file, rules)
         wanted = [trial for trial in trials if self._wanted is None or self._wanted.search(trial.name)]
-        mistakes = [*problems, *(problem for trial in trials for problem in problems_of(trial))]
-        if not trials:
-            mark = document.key_mark(("tests",))
-            mistakes.append(document.problem("no-assertion", "this file has no test", mark, hint="Write one."))
+        mistakes = [*problems, *mistakes_in(document, file, trials)]
         if mistakes:
             return FileVerdict(path=str(path), problems=tuple(mistakes))
         return FileVerdict(
@@ -74,12 +73,12 @@ class Bench:
         try:
             performance = perform(self._world, trial)
             failures = [_failure(trial, each) for each in mismatches(trial, performance)]
-            failures += [Failure(line=_line(trial), what=said) for said in performance.film.refusals]
-        except (EvaluationError, QueryRefused, WriteRefused, NotationError, PromqlError) as error:
-            failures = [Failure(line=_line(trial), what="the test cannot be played", detail=str(error))]
+            failures += [_refused(trial, *each) for each in performance.film.refusals]
+        except (EvaluationError, WriteRefused, PromqlError) as error:
+            failures = [Failure(line=trial.line, what="the test cannot be played", detail=str(error))]
         took = self._clock.elapsed() - began
         return TrialVerdict(
-            name=trial.name, line=_line(trial), took_s=took.total_seconds(), failures=tuple(failures)
+            name=trial.name, line=trial.line, took_s=took.total_seconds(), failures=tuple(failures)
         )
 
     def _rules_of(
@@ -96,6 +95,8 @@ class Bench:
                 problems.append(document.problem("no-rule-file", f"no file matches {quoted(pattern)}", mark, hint=hint))
         if problems:
             return None, tuple(problems)
+        if not paths:
+            return Rules(policy=Policy(groups={}, guards={})), ()
         key = tuple(paths)
         if key not in self._rules:
             self._rules[key] = _load(key, self._types)
@@ -135,8 +136,9 @@ def _failure(trial: Trial, mismatch: Mismatch) -> Failure:
     )
 
 
-def _line(trial: Trial) -> int:
-    return trial.document.key_mark(trial.path).line
+def _refused(trial: Trial, path: KeyPath, why: str) -> Failure:
+    line = trial.document.key_mark(path).line
+    return Failure(line=line, what=f"what `{path[-2]}` asks for is refused", detail=why)
 
 
 def test_files(paths: Sequence[Path]) -> Iterator[Path]:

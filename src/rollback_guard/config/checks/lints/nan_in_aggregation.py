@@ -1,0 +1,37 @@
+"""Find aggregations of ratios, which one idle series makes unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from promql_parser import AggregateExpr, BinaryExpr, Call, Expr
+
+from rollback_guard.config.checks.lints.asked import Asked
+from rollback_guard.config.problems import Problem
+from rollback_guard.core import promql
+from rollback_guard.core.promql.shape import peel
+
+SPOILED = frozenset({"sum", "avg", "stddev", "stdvar", "quantile"})
+"""Aggregations that are NaN as soon as one of their values is."""
+
+COUNTED = frozenset({"rate", "irate", "increase"})
+"""What is 0 while nothing happens."""
+
+HINT = "Divide the sums: `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`."
+
+
+def check(asked: Asked) -> Iterator[Problem]:
+    """Yield the aggregations over a division by something that may be 0."""
+    for node, _ in asked.nodes:
+        if not isinstance(node, AggregateExpr) or str(node.op) not in SPOILED:
+            continue
+        _, inner = peel(node.expr)
+        if isinstance(inner, BinaryExpr) and str(inner.op) == "/" and _may_be_zero(inner.rhs):
+            message = f"`{node.op}` of ratios: one series without traffic is 0/0, and makes all of it NaN"
+            yield asked.problem("nan-in-aggregation", message, hint=HINT, at=str(node.op))
+
+
+def _may_be_zero(tree: Expr) -> bool:
+    return promql.value_type(tree) == "vector" and any(
+        isinstance(node, Call) and node.func.name in COUNTED for node in promql.walk(tree)
+    )

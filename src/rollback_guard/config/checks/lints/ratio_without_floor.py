@@ -1,0 +1,26 @@
+"""Find ratios that act, however few requests they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from promql_parser import Call
+
+from rollback_guard.config.checks.lints.asked import Asked
+from rollback_guard.config.problems import LONGEST_QUOTE, Problem
+
+
+def check(asked: Asked) -> Iterator[Problem]:
+    """Yield the ratio of a rule that acts, where nothing says how much traffic it takes to judge."""
+    ratio = asked.found.condition.ratio
+    if not asked.guards or asked.rule.when is not None or ratio is None:
+        return
+    if any(isinstance(node, Call) and node.func.name == "clamp_min" for node, _ in asked.nodes):
+        return  # a denominator that cannot fall below something is a floor, too
+    message = "a single failure at a quiet hour is a high ratio, and the guard acts on it"
+    hint = f"Say how much is enough to judge: `when: {_shown(ratio.denominator)} > 1`."
+    yield asked.problem("ratio-without-floor", message, hint=hint, at="/")
+
+
+def _shown(denominator: str) -> str:
+    return denominator if len(denominator) <= LONGEST_QUOTE * 2 else "sum(rate(requests_total[5m]))"

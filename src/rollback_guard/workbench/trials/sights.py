@@ -1,0 +1,173 @@
+"""See what the server says of a trial: all slots at once where that is the same, else one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from rollback_guard.config.recordings import Recording
+from rollback_guard.core.alert import Alert
+from rollback_guard.core.evaluation import NO_ALERTS, evaluate
+from rollback_guard.core.fold import fold
+from rollback_guard.core.model import Group, Labels, Rule
+from rollback_guard.core.observation import Observation, Reading
+from rollback_guard.core.promql.reach import looks_ahead, may_read
+from rollback_guard.core.state import State
+from rollback_guard.workbench.trials.order import OF_ALERTS, Chapter, expressions_of, reads
+from rollback_guard.workbench.trials.scene import History, Scene
+
+MOST_AT_ONCE = 50_000
+"""Observations that are held at once."""
+
+PARTS_KEPT = 4
+"""Parts of the time that are held: after an outage some of the past is read back."""
+
+AlertsOf = Mapping[str, Mapping[Labels, Alert]]
+"""The active alerts by rule."""
+
+
+class AllAtOnce:
+    """See whole stretches of time by range queries."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        trial = scene.trial
+        scene.write(trial.slots[-1])
+        rules = 0
+        for chapter in trial.chapters:
+            for item in chapter.items:
+                if isinstance(item, Recording):
+                    scene.record(item, trial.slots)
+                else:
+                    rules += 1
+        self._length = max(100, MOST_AT_ONCE // max(1, rules))
+        self._parts: dict[tuple[str, int], Mapping[datetime, Mapping[str, Observation]]] = {}
+
+    def open(self, group: Group, slot: datetime, state: State) -> None:
+        """Do nothing: all is there."""
+
+    def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
+        """Return what is said of one slot of a group."""
+        trial = self._scene.trial
+        number = (slot - trial.start) // trial.slot_interval // self._length
+        part = self._parts.get((group.id, number))
+        if part is None:
+            first = number * self._length
+            slots = [trial.slots[each] for each in range(first, min(len(trial.slots), first + self._length))]
+            part = self._parts[group.id, number] = self._scene.observe(group, group.rules, slots)
+            own = [key for key in self._parts if key[0] == group.id]
+            for key in own[:-PARTS_KEPT]:
+                del self._parts[key]
+        return part[slot]
+
+    def close(self, slot: datetime, alerts: Mapping[str, AlertsOf]) -> None:
+        """Do nothing: nobody asks for alerts."""
+
+
+class SlotBySlot:
+    """See one slot after the other, each rule after all that Prometheus evaluates before it has been written."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._chapters = scene.trial.chapters
+        self._next = 0
+        self._told: dict[str, dict[datetime, dict[str, Observation]]] = {}
+        items = [item for chapter in self._chapters for item in chapter.items]
+        asked = {test.expr for test in scene.trial.section.promql_expr_test}.union(*map(expressions_of, items))
+        self._writes_alerts = any(may_read(expr, OF_ALERTS) for expr in asked)
+        self._is_lazy = any(looks_ahead(expr) for item in items for expr in expressions_of(item))
+        if not self._is_lazy:
+            scene.write(scene.trial.slots[-1])
+
+    def open(self, group: Group, slot: datetime, state: State) -> None:
+        """Evaluate all that comes before a group in its slot, and the group."""
+        if self._next == 0 and self._is_lazy:
+            self._scene.write(slot)
+        while self._next < len(self._chapters):
+            chapter = self._chapters[self._next]
+            self._next += 1
+            self._read(chapter, slot, state)
+            if chapter.group is not None and chapter.group.id == group.id:
+                return
+
+    def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
+        """Return what is said of one slot of a group."""
+        return self._told[group.id][slot]
+
+    def close(self, slot: datetime, alerts: Mapping[str, AlertsOf]) -> None:
+        """Evaluate what comes after the last group; the next slot begins anew."""
+        if self._next == 0 and self._is_lazy:
+            self._scene.write(slot)
+        for chapter in self._chapters[self._next :]:
+            self._read(chapter, slot, State())
+        self._next = 0
+
+    def _read(self, chapter: Chapter, slot: datetime, state: State) -> None:
+        found: dict[str, Observation] = {}
+        if chapter.group is not None:
+            told = self._told.setdefault(chapter.group.id, {})
+            if not self._scene.trial.section.outages:
+                told.clear()  # nobody reads the past back
+            told[slot] = found
+        for part in self._parts(chapter.items):
+            if isinstance(part, Recording):
+                self._scene.record(part, [slot])
+            elif chapter.group is not None:
+                found |= self._scene.observe(chapter.group, part, [slot])[slot]
+                if self._writes_alerts:
+                    self._write_alerts(chapter.group, part, found, slot, state)
+
+    def _parts(self, items: Sequence[Recording | Rule]) -> Iterator[Recording | list[Rule]]:
+        """Yield recording rules, and between them the alerting rules that can be asked for together."""
+        together: list[Rule] = []
+        for item in items:
+            if together and (isinstance(item, Recording) or reads(item, OF_ALERTS)):
+                yield together
+                together = []
+            if isinstance(item, Recording):
+                yield item
+            else:
+                together.append(item)
+        if together:
+            yield together
+
+    def _write_alerts(
+        self, group: Group, rules: Sequence[Rule], found: Mapping[str, Observation], slot: datetime, state: State
+    ) -> None:
+        """Write the alerts that these rules have now; their group is evaluated as a whole later, to the same end."""
+        reading = Reading(group=group.id, slot=slot, observations=found)
+        record, _ = evaluate(group, state.groups.get(group.id), reading)
+        alerts = fold(state, record).groups[group.id].alerts
+        history = History()
+        for rule in rules:
+            self._scene.note_alerts(history, slot, rule.id, alerts.get(rule.id, NO_ALERTS).values())
+        self._scene.write_history(history)
+
+
+class Remembered:
+    """See through another sight, and remember the alerts, so that queries can ask for them at the end."""
+
+    def __init__(self, sight: AllAtOnce, scene: Scene) -> None:
+        self._sight = sight
+        self._scene = scene
+        self._groups = [chapter.group for chapter in scene.trial.chapters if chapter.group is not None]
+        self._history = History()
+
+    def open(self, group: Group, slot: datetime, state: State) -> None:
+        """Pass it on."""
+        self._sight.open(group, slot, state)
+
+    def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
+        """Pass it on."""
+        return self._sight.told(group, slot)
+
+    def close(self, slot: datetime, alerts: Mapping[str, AlertsOf]) -> None:
+        """Remember which alerts were active."""
+        for group in self._groups:
+            for rule in group.rules:
+                active = alerts[group.id].get(rule.id, NO_ALERTS)
+                self._scene.note_alerts(self._history, slot, rule.id, active.values())
+
+    def write(self) -> None:
+        """Write what Prometheus would have written about them."""
+        self._scene.write_history(self._history)

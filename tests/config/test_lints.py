@@ -1,0 +1,338 @@
+"""What lints find in expressions, and above all what they leave alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollback_guard.config.catalog import LINTS
+from rollback_guard.config.load import load
+
+GUARD = """\
+guards:
+  - guard: shop
+    select: {service: shop}
+    playbook: [{action: back}]
+"""
+
+
+def lints_in(folder, expr, *, acts=False, more="", group="", guard=GUARD):
+    """Return the ids of what is found in a rule, with `for: 10m` where nothing else is said."""
+    span = "" if "for:" in more else "for: 10m, "
+    severity = "critical" if acts else "info"
+    quoted = expr.replace("'", "''")
+    (folder / "rules.yaml").write_text(
+        f"groups:\n- name: g\n  {group}\n  rules:\n"
+        f"  - {{alert: A, expr: '{quoted}', {span}{more} labels: {{service: shop, severity: {severity}}}}}\n"
+        + (guard if acts else "")
+    )
+    loaded = load([folder / "rules.yaml"], action_types={}, lint=True)
+    assert loaded.policy is not None, [problem.render() for problem in loaded.problems]
+    return sorted({problem.id for problem in loaded.problems} & set(LINTS))
+
+
+SOUND = [
+    # as they stand in rule collections that many run
+    'up{job="node"} == 0',
+    "up == 0",
+    'probe_success{job="blackbox"} == 0',
+    'avg_over_time(up{job="api"}[5m]) < 0.9',
+    'sum(up{job="etcd"} == bool 1) without (instance) < ((count(up{job="etcd"}) without (instance) + 1) / 2)',
+    'absent(up{job="kubelet"} == 1)',
+    "max without (instance) (kube_node_spec_unschedulable) > 0",
+    "increase(kube_pod_container_status_restarts_total[1h]) > 5",
+    "rate(kube_pod_container_status_restarts_total[10m]) * 60 * 5 > 0",
+    "kube_deployment_spec_replicas != kube_deployment_status_replicas_available",
+    'max_over_time(kube_pod_container_status_waiting_reason{reason="CrashLoopBackOff"}[5m]) >= 1',
+    'sum by (namespace, pod) (kube_pod_status_phase{phase=~"Pending|Unknown"}) > 0',
+    '(node_filesystem_avail_bytes{fstype!=""} / node_filesystem_size_bytes{fstype!=""}) * 100 < 15',
+    'predict_linear(node_filesystem_avail_bytes{fstype!=""}[6h], 24*60*60) < 0',
+    '100 - (avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100) > 80',
+    "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes < 0.1",
+    "increase(node_network_receive_errs_total[2m]) / increase(node_network_receive_packets_total[2m]) > 0.01",
+    "abs(node_timex_offset_seconds) > 0.05",
+    "node_timex_sync_status == 0",
+    'histogram_quantile(0.99, rate(etcd_network_peer_round_trip_time_seconds_bucket{job=~".*etcd.*"}[5m])) > 0.15',
+    "histogram_quantile(0.99, sum by (le, job) (rate(http_request_duration_seconds_bucket[5m]))) > 1",
+    'sum by (job) (rate(grpc_server_handled_total{grpc_code!="OK"}[5m])) / sum by (job) (rate(grpc_server_handled_total[5m])) > 0.05',
+    "(time() - process_start_time_seconds) < 600",
+    "time() - max(backup_last_success_timestamp_seconds) > 86400",
+    "max by (job) (job_duration_seconds) > 3600",
+    "histogram_quantile(0.9, sum by (le) (rate(batch_run_duration_seconds_bucket[1h]))) > 600",
+    "rate(batch_run_duration_seconds_sum[5m]) / rate(batch_run_duration_seconds_count[5m]) > 300",
+    "kafka_consumergroup_lag > 1000",
+    "delta(kafka_consumergroup_lag[10m]) > 100",
+    "changes(process_start_time_seconds[10m]) > 2",
+    "resets(http_requests_total[10m]) > 3",
+    "count by (job) (up == 0) / count by (job) (up) > 0.5",
+    "count(count by (version) (app_info)) > 1",
+    'max(topk(3, rate(errors_total{job="a"}[5m]))) > 5',
+    'sum(topk(3, rate(errors_total{job="a"}[5m]))) > 5',
+    'ALERTS{alertname="Watchdog"} == 0',
+    "vector(1) > 0",
+    'count_over_time(up{job="a"}[5m]) < 3',
+    'sum(increase(orders_total{job="a"}[1h])) == 0',
+    "rate(orders_total[5m]) == 0",
+    "rate(memory_used_bytes_total[5m]) > 1",
+    "haproxy_server_memory_total > 5",
+    "rabbitmq_queue_messages_ready_total > 1000",
+    "job:errors:rate5m / job:requests:rate5m > 0.01",
+    "job:slo_errors:ratio_rate1h > 14.4 * 0.001 and job:slo_errors:ratio_rate5m > 14.4 * 0.001",
+    "1 - job:availability:ratio > 0.001",
+    "job:availability:ratio < 0.999",
+    "avg(job:availability:ratio) * 100 < 99.9",
+    "job:error_percent:rate5m > 5",
+    "compression_ratio > 5",
+    'sum(rate(requests_retried_total{job="a"}[5m])) / sum(rate(requests_total{job="a"}[5m])) > 2',
+    'sum(rate(x_total{version="canary"}[5m])) / sum(rate(x_total[5m])) > 0.5',
+    'sum(rate(x_total{job="a-canary", code=~"5.."}[5m])) / sum(rate(x_total{job="a-stable", code=~"5.."}[5m])) > 2',
+    'sum(rate(x_total{service="a"}[5m])) / sum(rate(x_total[5m])) > 0.5',
+    'sum by (service) (rate(x_total{service="a", code=~"5.."}[5m])) / sum by (service) (rate(x_total[5m])) > 0.5',
+    'sum(rate(cpu_seconds_total{container="a"}[5m])) / sum(rate(requests_total{job="a"}[5m])) > 0.5',
+    '100 * sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 5',
+    'sum(rate(x_total{code=~"5..|429"}[5m])) > 5',
+    'sum(rate(x_total{code=~"5xx"}[5m])) > 5',
+    'sum(rate(x_total{code="5xx"}[5m])) > 5',
+    'sum(rate(x_total{code!~"[123].."}[5m])) > 5',
+    'sum(rate(x_total{code=~"(5..|4..)"}[5m])) > 5',
+    'sum(rate(x_total{status=~"error|failed"}[5m])) > 5',
+    'sum(rate(x_total{grpc_code=~"Unknown|Internal"}[5m])) > 5',
+    'sum(rate(x_total{path=~"/api/.*"}[5m])) > 5',
+    'sum(rate(x_total{pod=~".+"}[5m])) > 5',
+    'sum(rate(x_total{pod!~""}[5m])) > 5',
+    'sum(rate(x_total{pod!=""}[5m])) > 5',
+    "avg by (instance) (memory_working_set_bytes / memory_limit_bytes) > 0.9",
+    "max by (volume) (volume_used_bytes / volume_capacity_bytes) > 0.9",
+    "x_total unless x_total offset 1h",
+    "sum(rate(x_total[5m])) < 0.5 * sum(rate(x_total[5m] offset 1w))",
+    "avg_over_time(job:latency:p95[30m]) > 1.1 * avg_over_time(job:latency:p95[30m] offset 1d)",
+    "rate(x_total[1m]) > 0",
+    "increase(x_total[30s]) > 0",
+    "avg_over_time(x[15s]) > 1",
+    "max_over_time(rate(x_total[1m])[10m:15s]) > 1",
+    "max_over_time(rate(x_total[1m])[10m:]) > 1",
+    "absent(x) or absent(y)",
+    "absent_over_time(x[10m])",
+    "min(day_of_week()) > 5 and x > 1",
+    'sum(rate(x_total{a="b"}[5m])) / sum(rate(x_total[5m])) >= 1',
+    "sgn(x) >= 1",
+    "x > 0 or x < 0",
+    '(count(up{job="a"} == 1) or vector(0)) < 2',
+    'count(up{job="a"} == 1) < 2',
+    'sum(up{job="a"}) < 1',
+    "stddev_over_time(x[10m]) > 0",
+    "quantile_over_time(0.9, job:availability:ratio[1h]) < 0.9",
+]
+
+FAULTY = {
+    "short-range": [
+        "rate(x_total[15s]) > 1",
+        "increase(x_total[29s]) > 1",
+        "deriv(x[20s]) > 1",
+        "avg_over_time(x[10s]) > 1",
+        "rate(x_total[10m:6m]) > 1",
+        "sum(rate(x_total[15s])) / sum(rate(x_total[5m])) > 1",
+    ],
+    "rate-of-gauge": ["rate(up[5m]) > 0", "increase(app_queue_depth[5m]) > 5", "irate(x_in_flight[1m]) > 1"],
+    "raw-counter": [
+        "errors_total > 5",
+        "errors_total > 0",
+        "sum(errors_total) > 0",
+        "5 < max by (job) (errors_total)",
+        "max_over_time(errors_total[1h]) > 5",
+        "a > 1 and errors_total > 5",
+        "deriv(errors_total[10m]) > 0.5",
+        "sum(errors_total) * 2 > 10",
+    ],
+    "rate-of-sum": [
+        "rate(sum(x_total)[5m:1m]) > 1",
+        "increase((sum by (job) (x_total))[1h:1m]) > 1",
+        "rate(job:x:sum[5m]) > 1",
+    ],
+    "nan-in-aggregation": [
+        "sum(rate(a_total[5m]) / rate(b_total[5m])) > 1",
+        "avg by (job) (100 * (rate(a_total[5m]) / rate(b_total[5m]))) > 1",
+    ],
+    "changing-selection": ["topk(3, x) > 5", "bottomk(1, x) < 5", "5 < topk by (job) (1, x)", "topk(3, x > 5)"],
+    "unbounded-label": ["sum by (user_id) (rate(x_total[5m])) > 1", "max by (trace_id, job) (x) > 1"],
+    "absent-label": [
+        'sum(rate(x_total{job="a", code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
+        'sum(rate(x_total{namespace="a", status="error"}[5m])) / sum(rate(x_total{status!=""}[5m])) > 0.1',
+        'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total{job="a"}[5m])) > 0.1',
+        'sum(rate(errors_total{service="a"}[5m])) / sum(rate(requests_total[5m])) > 0.1',
+        '1 - sum(rate(x_total{app="a", code!~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
+    ],
+    "pattern-always-matches": [
+        'x{a=~".*"} > 1',
+        'x{a=~"(.*)"} > 1',
+        'x{a=~"^.*$"} > 1',
+        'x{a=~".+|"} > 1',
+        'x{a=~"b|.*"} > 1',
+        'x{a=~""} > 1',
+        'x{a!~".*"} > 1',
+        'x{b="c", a!~"|.+"} > 1',
+    ],
+    "status-pattern": [
+        'rate(x_total{code=~"5"}[5m]) > 1',
+        'rate(x_total{status=~"5."}[5m]) > 1',
+        'rate(x_total{status_code=~"5.0{2}."}[5m]) > 1',
+        'rate(x_total{code=~"6.."}[5m]) > 1',
+        'rate(x_total{code="5.."}[5m]) > 1',
+        'rate(x_total{code!~"2"}[5m]) > 1',
+        'rate(x_total{code="500|503"}[5m]) > 1',
+    ],
+    "threshold-side": [
+        "up == 1",
+        "up > 0",
+        'min(probe_success{job="a"}) >= 1',
+        "job:availability:ratio > 0.99",
+        "avg(job:error_ratio:rate5m) < 0.01",
+        "1 - job:availability:ratio < 0.01",
+        'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) < 0.01',
+        'sum(rate(x_total{status="success"}[5m])) / sum(rate(x_total[5m])) >= 0.99',
+        "100 * sum(rate(failures_total[5m])) / sum(rate(requests_total[5m])) < 1",
+        '0.99 < sum(rate(x_total{code!~"5.."}[5m])) / sum(rate(x_total[5m]))',
+    ],
+    "threshold-unit": [
+        'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 5',
+        "sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 5",
+        'sum(rate(x_total{code=~"2.."}[5m])) / sum(rate(x_total[5m])) < 99',
+        "job:availability:ratio < 99.9",
+        "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 500",
+        "rate(http_request_duration_seconds_sum[5m]) / rate(http_request_duration_seconds_count[5m]) > 500",
+        "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_milliseconds_bucket[5m]))) > 0.5",
+    ],
+    "never-fires": [
+        "rate(x_total[5m]) < 0",
+        "count(up == 0) == 0",
+        "count(x) < 1",
+        "sum(up == 1) < 1",
+        "up > 1",
+        "absent(x) == 0",
+        "count_over_time(x[5m]) == 0",
+        "100 * avg(up) > 100",
+        'sum(rate(x_total{a="b"}[5m])) * 100 / sum(rate(x_total[5m])) > 100',
+        'sum(rate(x_total{a="b"}[5m])) / sum(rate(x_total[5m])) > 1',
+        "x > 1 and rate(x_total[5m]) < 0",
+        "-rate(x_total[5m]) > 0",
+        "hour() == 24 and x > 1",
+    ],
+    "always-fires": [
+        "rate(x_total[5m]) >= 0",
+        "up <= 1",
+        "abs(x) > -1",
+        'sum(rate(x_total{a="b"}[5m])) / sum(rate(x_total[5m])) <= 1',
+    ],
+}
+
+
+@pytest.mark.parametrize("expr", SOUND)
+def test_a_sound_rule_is_left_alone(expr, tmp_path):
+    assert lints_in(tmp_path, expr) == []
+
+
+@pytest.mark.parametrize(("id_", "expr"), [(id_, expr) for id_, group in FAULTY.items() for expr in group])
+def test_a_faulty_rule_is_found_and_nothing_else_in_it(id_, expr, tmp_path):
+    assert lints_in(tmp_path, expr) == [id_]
+
+
+RATIO = 'sum(rate(x_total{job="a", code=~"5.."}[5m])) / sum(rate(x_total{job="a"}[5m])) > 0.1'
+
+
+@pytest.mark.parametrize(
+    ("expr", "more", "expected"),
+    [
+        (RATIO, "", ["ratio-without-floor"]),
+        (RATIO, 'when: "sum(rate(x_total[5m])) > 1",', []),
+        (RATIO.replace("/ sum(", "/ clamp_min(sum(").replace(" > 0.1", ""), None, None),
+        (f'{RATIO} and sum(rate(x_total{{job="a"}}[5m])) > 1', "", []),
+        ("memory_bytes{job='a'} / limit_bytes{job='a'} > 0.9", "", []),
+        ("rate(http_requests_total[5m]) > 5", "", ["unscoped-selector"]),
+        ("up == 0", "", ["unscoped-selector"]),
+        ('up{job="a"} == 0', "", []),
+        ('rate(http_requests_total{path="/pay"}[5m]) > 5', "", []),
+        ("sum by (service) (rate(http_requests_total[5m])) > 5", "", []),
+        ("rate(shop_orders_failed_total[5m]) > 5", "", []),
+        ("sum by (pod) (rate(x_total[5m])) > 5", "", ["vanishing-label"]),
+        ("max by (job, version) (x) > 5", "", ["vanishing-label"]),
+        ("sum by (pod) (rate(x_total[5m])) > 5", "no_data: ok,", []),
+        ("max(sum by (pod) (rate(x_total[5m]))) > 5", "", []),
+        ("histogram_quantile(0.9, sum by (le, pod) (rate(x_bucket[5m]))) > 5", "", ["vanishing-label"]),
+        ("x > 2 * x offset 10m", "", ["offset-sees-rollout"]),
+        ("x > 2 * x offset 11m", "for: 10m,", ["offset-sees-rollout"]),
+        ("x > 2 * x offset 12m", "for: 10m,", []),
+        ("x > 2 * x offset 1h", "", []),
+        ("x > 2 * x offset 1d", "", []),
+    ],
+)
+def test_more_is_found_in_rules_that_a_guard_acts_on(expr, more, expected, tmp_path):
+    if expected is None:
+        expr, more, expected = f"{expr}, 0.1) > 0.1", "", []
+    assert lints_in(tmp_path, expr, acts=True, more=more) == expected
+    if expected and "offset" not in expr:
+        assert lints_in(tmp_path, expr, more=more) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "group", "expected"),
+    [
+        ("for: 0s,", "", []),
+        ("for: 15s,", "", []),
+        ("for: 5m,", "", []),
+        ("for: 10s,", "", ["for-interval"]),
+        ("for: 20s,", "", ["for-interval"]),
+        ("for: 90s,", "interval: 1m", ["for-interval"]),
+        ("for: 2m,", "interval: 1m", []),
+    ],
+)
+def test_for_is_held_against_the_interval(more, group, expected, tmp_path):
+    assert lints_in(tmp_path, "x > 1", more=more, group=group) == expected
+
+
+@pytest.mark.parametrize(
+    ("expr", "more", "expected"),
+    [
+        ("absent(x)", "for: 0s,", ["absent-for"]),
+        ("absent(x)", "for: 15s,", ["absent-for"]),
+        ("absent(x)", "for: 30s,", []),
+        ("y > 1 or absent(x) == 1", "for: 0s,", ["absent-for"]),
+        ("absent_over_time(x[1m])", "for: 0s,", []),
+        ("y > 1 unless absent(x)", "for: 0s,", []),
+        ("y > 1 and absent(x)", "for: 0s,", []),
+    ],
+)
+def test_absence_has_to_last_for_two_intervals(expr, more, expected, tmp_path):
+    assert lints_in(tmp_path, expr, more=more) == expected
+
+
+def test_a_short_interval_tells_of_short_scrapes(tmp_path):
+    assert lints_in(tmp_path, "rate(x_total[10s]) > 1", group="interval: 5s") == []
+    assert lints_in(tmp_path, "rate(x_total[9s]) > 1", group="interval: 5s", more="for: 10m,") == ["short-range"]
+
+
+def test_the_scrape_interval_of_guard_toml_counts(tmp_path):
+    lints_in(tmp_path, "rate(x_total[1m]) > 1")
+    toml = '[guard]\nrules = ["rules.yaml"]\n[prometheus]\nurl = "http://127.0.0.1:9090"\nscrape_interval = "%s"\n'
+    for interval, expected in (("1m", ["short-range"]), ("30s", []), ("1s", [])):
+        (tmp_path / "guard.toml").write_text(toml % interval)
+        found = load([tmp_path / "guard.toml"], action_types={}, lint=True)
+        assert [problem.id for problem in found.problems] == expected
+
+
+@pytest.mark.parametrize(
+    ("verify", "interval", "expected"),
+    [
+        ("", "15s", []),
+        ("verify: {stable_for: 0s}", "15s", ["unverified-step"]),
+        ("verify: {stable_for: 15s}", "15s", []),
+        ("", "5m", ["unverified-step"]),
+        ("verify: {stable_for: 10m}", "5m", []),
+    ],
+)
+def test_one_good_evaluation_is_no_recovery(verify, interval, expected, tmp_path):
+    guard = GUARD.replace("{action: back}", f"{{action: back, {verify}}}")
+    found = lints_in(tmp_path, 'x{job="a"} > 1', acts=True, group=f"interval: {interval}", guard=guard)
+    assert found == expected
+
+
+def test_a_rule_behind_a_guard_of_another_file_does_not_act_alone(tmp_path):
+    assert lints_in(tmp_path, "up == 0", acts=True, guard="") == []

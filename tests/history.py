@@ -1,0 +1,138 @@
+"""A real Prometheus with a made-up past, for tests that play it: errors that come and go, gaps, NaN, series that end."""
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rollback_guard.adapters.actions import registry
+from rollback_guard.adapters.clock import SystemClock
+from rollback_guard.adapters.ephemeral import STALE, Series
+from rollback_guard.adapters.prometheus import PrometheusSource
+from rollback_guard.config.load import load
+from rollback_guard.specs import Endpoint
+from rollback_guard.workbench.backtest.history import History
+from rollback_guard.workbench.backtest.play import Player
+from rollback_guard.workbench.backtest.tally import GuardTally, RuleTally, Tally
+from rollback_guard.workbench.backtest.window import orders_of, plan
+from rollback_guard.workbench.unheard import Unheard
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+SCRAPE = timedelta(seconds=15)
+
+RULES = """
+groups:
+  - name: shop
+    interval: 15s
+    labels: {service: shop}
+    rules:
+      - alert: Errors
+        expr: sum(rate(errors_total[1m])) / sum(rate(requests_total[1m])) > 0.01
+        for: 2m
+        keep_firing_for: 30s
+        labels: {severity: critical}
+      - alert: ErrorsOfPod
+        expr: sum by (pod) (rate(errors_total[1m])) / sum by (pod) (rate(requests_total[1m])) > 0.02
+        for: 1m
+        when: sum by (pod) (rate(requests_total[1m])) > 2
+        labels: {severity: warning}
+      - alert: Slow
+        expr: max(latency_seconds) >= 0.5
+        for: 45s
+        labels: {severity: critical}
+      - alert: Gone
+        expr: absent(up)
+        for: 1m
+        labels: {severity: warning}
+  - name: slow
+    interval: 40s
+    labels: {service: shop}
+    rules:
+      - alert: Queue
+        expr: queue_length != 0
+        for: 2m
+        labels: {severity: warning}
+guards:
+  - guard: shop
+    select: {service: shop}
+    playbook:
+      - {action: flag-off, verify: {within: 4m, stable_for: 1m}}
+      - {action: roll-back, verify: {within: 4m, stable_for: 1m}}
+    limits: {cooldown: 3m}
+    warm_up: 1m
+"""
+
+
+def ms(at):
+    return int(at.timestamp() * 1000)
+
+
+def past(hours, seed):
+    """Return the series of some hours: what happens in them is drawn from the seed."""
+    draw = random.Random(seed)
+    count = int(timedelta(hours=hours) / SCRAPE)
+    times = [ms(START + number * SCRAPE) for number in range(count)]
+    spells = [(draw.randrange(count), draw.randrange(2, 40), draw.choice([0.015, 0.05, 0.3])) for _ in range(4 * hours)]
+    gaps = [(draw.randrange(count), draw.randrange(10, 60)) for _ in range(hours)]
+    share = [0.0] * count
+    for first, length, height in spells:
+        share[first : first + length] = [height] * len(share[first : first + length])
+    dark = {number for first, length in gaps for number in range(first, first + length)}
+    for pod in ("a", "b"):
+        requests = errors = 0.0
+        asked, failed = [], []
+        for number, at in enumerate(times):
+            busy = 100 if draw.random() < 0.95 else 1
+            requests, errors = requests + busy, errors + busy * share[number] * (pod == "a")
+            if number not in dark:
+                asked.append((at, requests))
+                if errors:  # no error has happened yet: there is no series
+                    failed.append((at, errors))
+        yield Series(labels=(("__name__", "requests_total"), ("pod", pod)), samples=asked)
+        yield Series(labels=(("__name__", "errors_total"), ("pod", pod)), samples=failed)
+    latency = [(at, math.nan if draw.random() < 0.02 else draw.choice([0.1, 0.1, 0.1, 0.7])) for at in times]
+    slow = draw.randrange(count - 60)
+    latency[slow : slow + 20] = [(at, 0.9) for at, _ in latency[slow : slow + 20]]
+    yield Series(labels=(("__name__", "latency_seconds"),), samples=latency)
+    up = [(at, 1.0) for number, at in enumerate(times) if number not in dark]
+    gone = draw.randrange(10, len(up) - 80)
+    yield Series(labels=(("__name__", "up"),), samples=[*up[:gone], (up[gone][0], STALE), *up[gone + 40 :]])
+    yield Series(
+        labels=(("__name__", "queue_length"),),
+        samples=[(at, float(share[number] > 0.2)) for number, at in enumerate(times)],
+    )
+
+
+def source_of(url, **changes):
+    endpoint = Endpoint(name="prometheus", url=url, timeout=timedelta(minutes=1), **changes)
+    return PrometheusSource(endpoint, SystemClock(), Unheard(), patience=timedelta(minutes=2))
+
+
+def policy_of(directory: Path, text=RULES):
+    path = directory / "rules.yaml"
+    path.write_text(text)
+    loaded = load([path], action_types=registry.settings_types())
+    assert loaded.policy, [problem.render() for problem in loaded.problems]
+    return loaded.policy
+
+
+def played(policy, url, *, hours, skips=True, deploys=(), step=None, heard=None):
+    """Play a policy over the past; what was counted, and the player."""
+    end = START + timedelta(hours=hours)
+    planned = plan(policy, START, end, step=step)
+    tally = Tally(
+        start=START,
+        end=end,
+        rules={rule: RuleTally() for rule in planned.policy.rules},
+        guards={guard: GuardTally() for guard in planned.policy.guards},
+    )
+    orders = orders_of(list(deploys), planned.policy, START, end)
+    player = Player(policy=planned.policy, tally=tally, orders=orders, began=planned.began, skips=skips)
+    if heard is not None:
+        witness = player.replay._heard
+        player.replay._heard = lambda records: (heard.extend(records), witness(records))
+    sources = {"prometheus": source_of(url)}
+    with History(tuple(planned.policy.groups.values()), sources, SystemClock(), start=START, end=end) as history:
+        for stretch in history.stretches():
+            player.play(stretch)
+    return tally, player

@@ -1,0 +1,255 @@
+"""Firings are held against what people know, choices against each other, rules against other rules."""
+
+from datetime import timedelta
+
+import pytest
+
+from build import START, minutes, series
+from rollback_guard.workbench.backtest.compare import compare
+from rollback_guard.workbench.backtest.happenings import (
+    Deploy,
+    HappeningError,
+    KnownIncident,
+    read_deploys,
+    read_incidents,
+    time_of,
+)
+from rollback_guard.workbench.backtest.judge import Kind, Past, score
+from rollback_guard.workbench.backtest.sweep import SweepError, axes_of, tried, variants_of
+from rollback_guard.workbench.backtest.tally import Deed, Episode, GuardTally, RuleTally, Spell, Tally
+
+WEEK = timedelta(weeks=1)
+
+
+def at(minute):
+    return START + minutes(minute)
+
+
+def fired(first, last=None, *, active=None, labels=()):
+    return Spell(
+        began_at=at(first),
+        ended_at=None if last is None else at(last),
+        active_at=at(first if active is None else active),
+        series=labels,
+    )
+
+
+def incident(first, last, **more):
+    return KnownIncident(start=at(first), end=at(last), **more)
+
+
+def past(*incidents, deploys=(), weeks=1, window=60):
+    return Past(
+        start=START, end=START + weeks * WEEK, incidents=incidents, deploys=deploys, deploy_window=minutes(window)
+    )
+
+
+@pytest.mark.parametrize(
+    ("firing", "kind"),
+    [
+        (fired(12, 15), Kind.INCIDENT),
+        (fired(5, 11), Kind.INCIDENT),
+        (fired(5), Kind.INCIDENT),
+        (fired(5, 10), Kind.FALSE_ALARM),
+        (fired(20, 21), Kind.FALSE_ALARM),
+        (fired(105, 110), Kind.DEPLOY),
+        (fired(165, 170, active=155), Kind.DEPLOY),
+        (fired(165, 170, active=161), Kind.FALSE_ALARM),
+        (fired(99, 130), Kind.FALSE_ALARM),
+    ],
+)
+def test_a_firing_is_of_an_incident_of_a_deploy_or_a_false_alarm(firing, kind):
+    known = past(incident(10, 20), deploys=[Deploy(at=at(100))])
+    assert score([firing], known).kinds == (kind,)
+
+
+def test_an_incident_is_detected_by_its_first_firing():
+    known = past(incident(10, 20), incident(30, 40, name="missed"), weeks=2)
+    judged = score([fired(14, 15), fired(12, 13), fired(50, 51), fired(60, 61), fired(70, 71)], known)
+    assert judged.detected == 1
+    assert judged.delays == (minutes(2),)
+    assert [each.name for each in judged.missed] == ["missed"]
+    assert judged.false_alarms_per_week == 1.5
+
+
+def test_what_fires_already_when_an_incident_begins_has_no_delay():
+    assert score([fired(5)], past(incident(10, 20))).delays == (timedelta(0),)
+
+
+def test_only_what_concerns_a_guard_counts_for_it():
+    known = past(incident(10, 20, guard="a"), incident(30, 40), deploys=[Deploy(at=at(1), guard="b")])
+    assert len(known.of(["a"]).incidents) == 2
+    assert len(known.of(["b"]).incidents) == 1
+    assert not known.of(["a"]).deploys
+
+
+def test_csv_files_are_read(tmp_path):
+    deploys = tmp_path / "deploys.csv"
+    deploys.write_text("time, guard, version\n2024-05-02T00:00:00Z, shop, v2\n1714521600,,\n")
+    assert read_deploys(deploys, ["shop"]) == [
+        Deploy(at=START - timedelta(hours=12)),
+        Deploy(at=START + timedelta(hours=12), guard="shop", version="v2"),
+    ]
+    incidents = tmp_path / "incidents.csv"
+    incidents.write_text("start,end,name\n2024-05-01T14:00:00+02:00,2024-05-01T12:10:00Z,INC-1\n")
+    assert read_incidents(incidents, []) == [KnownIncident(start=START, end=START + minutes(10), name="INC-1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("when\n2024-05-01T12:00:00Z\n", "1: unknown column `when`"),
+        ("guard\nshop\n", "1: the column `time` is missing"),
+        ("time,gard\n", "Did you mean `guard`?"),
+        ("time\nyesterday\n", "2: time: `yesterday` is no time"),
+        ("time,guard\n2024-05-01,shopp\n", "2: there is no guard `shopp`. Did you mean `shop`?"),
+        ("time\n2024-05-01,x\n", "2: more values than columns"),
+        ("time\n\xff", "no CSV file"),
+    ],
+)
+def test_a_wrong_csv_file_says_where_and_what(tmp_path, text, words):
+    path = tmp_path / "deploys.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(HappeningError) as caught:
+        read_deploys(path, ["shop"])
+    assert words in str(caught.value)
+
+
+def test_an_incident_must_end_after_it_began(tmp_path):
+    path = tmp_path / "incidents.csv"
+    path.write_text("start,end\n2024-05-01T12:00:00Z,2024-05-01T11:00:00Z\n")
+    with pytest.raises(HappeningError, match="2: this incident ends before it begins"):
+        read_incidents(path, [])
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(HappeningError, match="cannot be read: No such file"):
+        read_deploys(tmp_path / "nothing.csv", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("now", START),
+        ("30d", START - timedelta(days=30)),
+        ("2024-05-01T10:00:00Z", START - timedelta(hours=2)),
+        ("2024-05-01T10:00:00", START - timedelta(hours=2)),
+        ("1714564800", START),
+    ],
+)
+def test_times_are_written_as_people_do(text, expected):
+    assert time_of(text, START) == expected
+
+
+def test_what_is_no_time_says_what_is():
+    with pytest.raises(HappeningError, match="write `now`, `30d`"):
+        time_of("last tuesday", START)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("threshold=1%..4%:4", {"threshold": [0.01, 0.0159, 0.0252, 0.04]}),
+        ("threshold=10..20:3", {"threshold": [10.0, 15.0, 20.0]}),
+        ("threshold=-1..1:3", {"threshold": [-1.0, 0.0, 1.0]}),
+        ("threshold=0.5%,2%", {"threshold": [0.005, 0.02]}),
+        ("for=1m..3m:3", {"for": [minutes(1), minutes(2), minutes(3)]}),
+        ("for=30s,5m", {"for": [timedelta(seconds=30), minutes(5)]}),
+    ],
+)
+def test_a_sweep_says_what_is_tried(text, expected):
+    assert axes_of([text]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "threshold",
+        "limit=1..2",
+        "threshold=2..1",
+        "threshold=a..b",
+        "for=1..2",
+        "for=5m..1m",
+        "threshold=1..2:1",
+        "for=",
+    ],
+)
+def test_a_sweep_that_says_nothing_is_refused(text):
+    with pytest.raises(SweepError):
+        axes_of([text])
+
+
+def test_a_sweep_of_too_many_combinations_is_refused():
+    with pytest.raises(SweepError, match="more than 400"):
+        axes_of(["threshold=1..2:50", "for=1m..60m:50"])
+
+
+def test_an_axis_is_swept_once():
+    with pytest.raises(SweepError, match="swept twice"):
+        axes_of(["for=1m", "for=2m"])
+
+
+def test_the_rule_that_is_swept_is_named(tmp_path):
+    from build import a_group, a_policy, a_rule
+
+    policy = a_policy([a_group(a_rule("one"), a_rule("two"))])
+    with pytest.raises(SweepError, match="--rule: one, two"):
+        variants_of(policy, None, {})
+    with pytest.raises(SweepError, match="Did you mean `one`"):
+        variants_of(policy, "onee", {})
+    variants = variants_of(policy, "one", axes_of(["threshold=1,2", "for=1m,2m"]))
+    assert [(each.threshold, each.hold) for each in variants] == [
+        (1.0, timedelta(0)),
+        (1.0, minutes(1)),
+        (1.0, minutes(2)),
+        (2.0, minutes(1)),
+        (2.0, minutes(2)),
+    ]
+
+
+def test_the_pareto_front_is_what_nothing_else_beats():
+    from build import a_group, a_policy, a_rule
+
+    policy = a_policy([a_group(a_rule("one"))])
+    variants = variants_of(policy, None, axes_of(["for=1m,2m,3m"]))
+    firings = [[fired(11, 12), fired(50, 51)], [fired(11, 12), fired(50, 51)], [fired(13, 14)], [fired(15, 16)]]
+    tally = Tally(start=START, end=START + WEEK)
+    for variant, firing in zip(variants, firings, strict=True):
+        tally.rules[variant.rule.id] = RuleTally(firing=firing, firings=len(firing))
+    known = past(incident(10, 20))
+    found = tried(variants, tally, known)
+    assert [each.is_best for each in found] == [True, True, True, False]
+    assert [each.is_current for each in found] == [True, False, False, False]
+    assert not any(each.is_best for each in tried(variants, tally, past()))
+
+
+def test_a_comparison_pairs_what_overlaps():
+    pod = series(pod="a")
+    before = Tally(start=START, end=START + WEEK)
+    after = Tally(start=START, end=START + WEEK)
+    before.rules["r"] = RuleTally(firing=[fired(10, 20, active=5), fired(30, 40), fired(60, 70, labels=pod)])
+    after.rules["r"] = RuleTally(firing=[fired(8, 20, active=5), fired(30, 40), fired(60, 70)])
+    before.guards["g"] = GuardTally(episodes=[an_episode(10)])
+    after.guards["g"] = GuardTally(episodes=[an_episode(8)])
+    found = compare((None, before), (None, after), until=START + WEEK)
+    (rule,) = found.rules
+    assert [each.earlier_by for each in rule.moved] == [minutes(2), timedelta(0)]
+    assert [each.series for each in rule.only_before] == [pod]
+    assert [each.series for each in rule.only_after] == [()]
+    assert not rule.is_nothing
+    assert found.guards[0].only_before == ((at(10), "flag-off"),)
+    assert found.guards[0].only_after == ((at(8), "flag-off"),)
+
+
+def test_rules_that_only_one_side_has_are_told():
+    before, after = Tally(start=START, end=START + WEEK), Tally(start=START, end=START + WEEK)
+    before.rules["old"] = RuleTally(firing=[fired(1, 2)])
+    after.rules["new"] = RuleTally(firing=[fired(1, 2)])
+    found = {each.name: each for each in compare((None, before), (None, after), until=START + WEEK).rules}
+    assert found["old"].only_before
+    assert found["new"].only_after
+
+
+def an_episode(minute):
+    deed = Deed(at=at(minute), action="flag-off", reason="breach")
+    return Episode(id=f"g-{minute}", opened_at=at(minute), breached_at=at(minute), rules=("r",), deeds=[deed])
