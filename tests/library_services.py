@@ -74,6 +74,8 @@ def triggers() -> Iterator[Trigger]:
             number += 1
             name = f"{pack}-{rule}".lower()
             steps = (FLAG,) if number % 2 else (FLAG, ROLLBACK)
+            if pack == "slo-burn-rate":
+                steps = (FLAG,)  # a slow burn takes its time to show, without a second step already
             if pack == "kubernetes-workload":
                 steps = (FLAG,) if rule == "OOMKills" else (ROLLBACK,)
             yield Trigger(
@@ -245,12 +247,12 @@ SERVICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ),
     "queue-lag-kafka": (
         """
-        kafka_topic_partition_current_offset{topic="@", partition="0"} 20/s
+        kafka_topic_partition_current_offset{topic="@", partition="0"} 3000/s
         kafka_consumergroup_lag{consumergroup="@", topic="@", partition="0"} 0
         kafka_consumergroup_members{consumergroup="@"} 2
         """,
         {
-            "MessagesWait": 'kafka_consumergroup_lag{consumergroup="@", topic="@", partition="0"} 900',
+            "MessagesWait": 'kafka_consumergroup_lag{consumergroup="@", topic="@", partition="0"} 20000',
             "BacklogGrows": 'kafka_consumergroup_lag{consumergroup="@", topic="@", partition="0"} 5000',
             "NobodyConsumes": 'kafka_consumergroup_members{consumergroup="@"} 0',
         },
@@ -280,7 +282,7 @@ SERVICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "MessagesWait": 'aws_sqs_approximate_age_of_oldest_message_maximum{dimension_QueueName="@"} 900',
             "BacklogGrows": f"""
                 {VISIBLE}{{dimension_QueueName="@"}} 5000
-                aws_sqs_approximate_age_of_oldest_message_maximum{{dimension_QueueName="@"}} 900
+                aws_sqs_approximate_age_of_oldest_message_maximum{{dimension_QueueName="@"}} 5/s
             """,
             "MessagesDie": f'{VISIBLE}{{dimension_QueueName="@-dlq"}} 50/s',
         },
@@ -289,12 +291,12 @@ SERVICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         f"""
         celery_queue_length{{queue_name="@"}} 0
         celery_active_worker_count{{queue_name="@"}} 2
-        celery_task_started_total{{{TASKS}}} 1/s
+        celery_task_started_total{{{TASKS}}} 30/s
         celery_task_succeeded_total{{{TASKS}}} 20/s
         celery_task_failed_total{{{TASKS}, exception="KeyError"}} 0/s
         """,
         {
-            "TasksWait": 'celery_queue_length{queue_name="@"} 900',
+            "TasksWait": 'celery_queue_length{queue_name="@"} 20000',
             "BacklogGrows": 'celery_queue_length{queue_name="@"} 5000',
             "NobodyWorks": 'celery_active_worker_count{queue_name="@"} 0',
             "TasksFail": f'celery_task_failed_total{{{TASKS}, exception="KeyError"}} 5/s',
@@ -312,7 +314,7 @@ SERVICES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "JobsWait": 'sidekiq_queue_latency_seconds{job="@", name="@"} 900',
             "BacklogGrows": """
                 sidekiq_queue_enqueued_jobs{job="@", name="@"} 5000
-                sidekiq_queue_latency_seconds{job="@", name="@"} 900
+                sidekiq_queue_latency_seconds{job="@", name="@"} 5/s
             """,
             "NobodyWorks": 'sidekiq_processes{job="@"} 0',
             "JobsFail": 'sidekiq_failed_jobs_total{job="@"} 5/s',

@@ -572,6 +572,21 @@ class TestWhatWasBadAlready:
         assert film.conclusions()[-1] == "hold/already_bad"
         assert film.of(IncidentOpened) == []
 
+    def test_is_not_what_has_had_nothing_to_judge_for_long(self):
+        """The canary of yesterday was bad and is gone; today's is another one."""
+        film = self.film(a_rule(hold=1), armed=Armed.ROLLOUT)
+        play(film, "bbb" + "n" * 8)
+        (started,) = self.start(film, 10)
+        assert started.excused == ()
+        play(film, "b", first=11)
+        assert film.conclusions()[-1] == "act/breach"
+
+    def test_is_what_could_not_be_seen_for_long(self):
+        film = self.film(a_rule(hold=1), armed=Armed.ROLLOUT)
+        play(film, "bbb" + "u" * 8)
+        (started,) = self.start(film, 10)
+        assert started.excused == (("g/r", ()),)
+
     def test_stays_excused_over_blindness_a_restart_and_a_set_clock(self):
         film = self.excused(self.film())
         play(film, "uu", first=1)

@@ -591,6 +591,16 @@ class TestRulesOfItsOwn:
         assert film.conclusions() == ["act/breach", "recovered/verified"]
         assert film.of(IncidentEnded)[0].excused == (("g/slow", ()),)
 
+    def test_do_not_excuse_what_has_nothing_to_judge_any_more(self):
+        """The cure took the traffic away; when it is back and as bad as before, that is another incident."""
+        film = self.film()
+        film.conclude(Outcome.SUCCEEDED, at=slot(0))
+        for at in (1, 2):
+            show(film, at, slow="n", ready="p")
+        assert film.of(IncidentEnded)[0].excused == ()
+        show(film, 3, slow="b", ready="p")
+        assert len(film.of(IncidentOpened)) == 2
+
     def test_excuse_what_breached_before_until_it_has_recovered_once(self):
         film = self.film()
         film.conclude(Outcome.SUCCEEDED, at=slot(0))

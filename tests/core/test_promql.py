@@ -220,7 +220,10 @@ def test_bool_is_seen_at_the_top_only(text, expected):
         ("a offset -5m", ()),
         ("rate(a[5m] offset 1d)", ()),
         ("max_over_time(rate(a[1m])[1h:] offset 1d) + rate(b[1m])", ("b",)),
-        ('{__name__=~"a.+", job="x"}', ('{__name__=~"a.+",job="x"}',)),
+        ('{__name__=~"a.+", job="x"}', ()),  # timestamp() of it may be two series with the same labels
+        ('{__name__="a", job="x"} or {job="x"}', ('{__name__="a",job="x"}',)),
+        ("a == 0 or absent(a)", ()),
+        ('a{x="1"} == 0 or absent(a) or absent_over_time(b[5m])', ('a{x="1"}',)),
         ('{"a.b", x="ü"}', ('{__name__="a.b",x="ü"}',)),
         ("vector(1)", ()),
         ("label_replace(a, 'x', '$1', 'y', '(.*)') * scalar(b)", ("a", "b")),

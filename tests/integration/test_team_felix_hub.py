@@ -170,6 +170,8 @@ NOT_CURED = {
         off=("ENABLE_TG_ADMIN_NOTIFS", "ENABLE_TG_MECH_NOTIFS"),
     ),
 }
+FALSE_ALARM = {"false-alarm": TRIGGERS["car-number"]}
+EVERYTHING = TRIGGERS | NOT_CURED | FALSE_ALARM
 WARNED = "warned"
 
 
@@ -204,12 +206,12 @@ class Town:
     def _rules(self, world: str) -> str:
         if world == WARNED:
             return rules(world, self.hubs[world], EMERGENCY, ("critical", "warning", "info"))
-        return rules(world, self.hubs[world], (TRIGGERS | NOT_CURED)[world].guard, ("critical",))
+        return rules(world, self.hubs[world], EVERYTHING[world].guard, ("critical",))
 
     def arm(self) -> None:
         """Say that the flags go on."""
         for world in self.hubs:
-            guard = EMERGENCY if world == WARNED else (TRIGGERS | NOT_CURED)[world].guard
+            guard = EMERGENCY if world == WARNED else EVERYTHING[world].guard
             order = {"guard": renamed(guard, NAME, world), "version": "on", "previous_version": "off", "window": "1h"}
             status, said = self.daemon.post("/api/v1/rollouts", order)
             assert status in (200, 201), said
@@ -221,7 +223,7 @@ class Town:
 
     def break_all(self) -> None:
         """Let every copy break in its own way, and be cured by its own flags."""
-        for world, trigger in (TRIGGERS | NOT_CURED).items():
+        for world, trigger in EVERYTHING.items():
             hub = self.hubs[world]
             for flag in trigger.off if trigger.cure else ():
                 hub.on_flag_off(flag, lambda hub=hub, trigger=trigger: self._cure(hub, trigger))
@@ -253,7 +255,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     folder = tmp_path_factory.mktemp("felix-hub")
     with contextlib.ExitStack() as open_until_the_end:
         people = open_until_the_end.enter_context(Service())
-        worlds = (*TRIGGERS, *NOT_CURED, WARNED)
+        worlds = (*EVERYTHING, WARNED)
         hubs = {world: open_until_the_end.enter_context(FelixHub()) for world in worlds}
         jobs = {f"{NAME}-{world}-backend": hub for world, hub in hubs.items()}
         prometheus = open_until_the_end.enter_context(scraping(folder / "prometheus", jobs))
@@ -306,6 +308,15 @@ def test_where_notifications_are_the_problem_the_other_kind_goes_off_too(town):
     prefix = f"{NAME}-telegram-down-tg"
     assert town.actions(over) == [f"{prefix}-admin-notifs-off", f"{prefix}-mech-notifs-off"]
     assert town.hubs["telegram-down"].off == set(trigger.off)
+
+
+def test_after_a_false_alarm_a_person_has_the_flag_turned_on_again(town):
+    hub = town.hubs["false-alarm"]
+    over = town.incident("false-alarm", FALSE_ALARM["false-alarm"], phase="closed", within_s=90)
+    status, said = town.daemon.post("/api/v1/undo", {"incident": over["id"], "reason": "a customer tried things out"})
+    assert status in (200, 201, 202), said
+    town.daemon.wait(lambda: not hub.off, "the flag to be on again")
+    assert hub.variables == {"ENABLE_CAR_NUMBER": "true"}
 
 
 def test_what_is_to_be_investigated_is_told_to_the_team_and_turns_nothing_off(town):

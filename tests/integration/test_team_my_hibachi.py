@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 PACK = REPOSITORY / "deploy" / "teams" / "my-hibachi"
 RULES = REPOSITORY / "rules" / "my-hibachi-batches.yaml"
 NAME = "my-hibachi"
-FASTER = 180
+FASTER = 240
 
 API = "https://api.my-hibachi.example"
 PLAIN = "http://api.my-hibachi.example"

@@ -14,8 +14,8 @@ from rollback_guard import __version__
 
 VERBS: dict[str, str] = {
     "run": "Watch, decide and act: the daemon.",
-    "check": "Validate guard.toml and rule files offline.",
-    "test": "Try rules and guards on made-up data: unit tests.",
+    "check": "Find what is wrong with guard.toml and rule files.",
+    "test": "Try rules and guards on made-up data.",
     "backtest": "Play rules over history: when would they have fired and acted?",
     "schema": "Print the JSON Schema of the files for your editor.",
     "status": "Show what the running guard sees and does.",

@@ -103,6 +103,11 @@ class Timing:
     others: bool = False
 
 
+def has_expired(alert: Alert, hold: timedelta, now: datetime) -> bool:
+    """Say whether nothing was known of an alert for so long that what was seen of it before is no evidence any more."""
+    return alert.unknown_since is not None and now - alert.unknown_since > max(hold, EVIDENCE_LIVES_AT_LEAST)
+
+
 def begin(alert: Alert, timing: Timing) -> Alert:
     """Return a new alert as of its first breach: pending, or firing where `for` is zero."""
     return _fire(alert, timing) if timing.hold <= timedelta(0) else alert
@@ -167,7 +172,9 @@ def _withhold(alert: Alert, timing: Timing, reason: Unknown) -> tuple[Alert | No
     absent_since = (alert.absent_since or timing.slot) if timing.others and reason is Unknown.ABSENT else None
     if alert.phase is Phase.FIRING and absent_since is not None and timing.slot - absent_since >= GONE_AFTER:
         return None, Because.SERIES_GONE
-    if alert.phase is Phase.PENDING and timing.slot - unknown_since > max(timing.hold, EVIDENCE_LIVES_AT_LEAST):
+    if alert.phase is Phase.PENDING and has_expired(
+        replace(alert, unknown_since=unknown_since), timing.hold, timing.slot
+    ):
         return None, Because.EVIDENCE_EXPIRED
     return replace(
         alert,

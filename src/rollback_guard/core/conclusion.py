@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from rollback_guard.core.model import Verdict
+from rollback_guard.core.observation import IDLE
 from rollback_guard.core.records import (
     Decided,
     Decision,
@@ -65,10 +66,15 @@ def recover(it: Situation, incident: Incident) -> Iterator[Record]:
 
 
 def _still_bad(it: Situation, incident: Incident) -> Iterator[Excused]:
-    """Yield the series that began to breach before the last step and are not known to pass, pending ones too."""
+    """Yield the series that began to breach before the last step and are not known to pass, pending ones too.
+
+    One of which there is nothing to judge any more is none of them: a canary that is gone has no traffic, and the next
+    one may be as bad.
+    """
     for rule in incident.rules if incident.intents else ():
         for alert in it.alerts(rule):
-            if alert.verdict is not Verdict.PASS and alert.active_at <= incident.intents[-1].at:
+            is_bad = alert.verdict is not Verdict.PASS and alert.unknown not in IDLE
+            if is_bad and alert.active_at <= incident.intents[-1].at:
                 yield rule, alert.series
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from rollback_guard.core.alert import Alert
+from rollback_guard.core.alert import Alert, has_expired
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Guard, Phase, Policy, Rule, Severity, Verdict, worst
-from rollback_guard.core.observation import Family, Unknown, family
+from rollback_guard.core.observation import IDLE, Family, Unknown, family
 from rollback_guard.core.records import Evidence, Excused, Outcome
 from rollback_guard.core.state import GroupState, GuardState, Incident, IncidentPhase, State
 
@@ -95,13 +95,15 @@ class Situation:
     def already_bad(self, rules: Iterable[str], *, since: datetime) -> tuple[Excused, ...]:
         """The series of these rules that fired already at a time, and were not seen to pass since.
 
-        One that is not known in the very slot of a deployment, whose instances are just restarting, was bad before it.
+        One that is not known in the very slot of a deployment, whose instances are just restarting, was bad before it;
+        one that has had nothing to judge for long was not: a canary that is gone says nothing of the next one.
         """
         return tuple(
             (rule, alert.series)
             for rule in rules
             for alert in self.alerts(rule)
             if alert.phase is Phase.FIRING and alert.verdict is not Verdict.PASS and alert.active_at <= since
+            if not (alert.unknown in IDLE and has_expired(alert, self.policy.rules[rule].hold, since))
         )
 
     def watched(self, incident: Incident) -> tuple[str, ...]:

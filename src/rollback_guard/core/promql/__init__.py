@@ -128,10 +128,17 @@ def selectors(tree: Expr) -> tuple[str, ...]:
     """Return the text of each vector selector that reads the present, once, in order of appearance.
 
     One that reads metrics of several names is left out: their ages cannot be asked for, as `timestamp` drops the name
-    and servers refuse two series of the same labels.
+    and servers refuse two series of the same labels. So is what the expression also asks the absence of, as in
+    ``up == 0 or absent(up)``: that it is not there is then an answer, and no reason to doubt it.
     """
-    found = {join(scan(node.prettify())): None for node, old in _selectors(tree) if not old and _is_of_one_metric(node)}
-    return tuple(found)
+    absences = [node for node in walk(tree) if isinstance(node, Call) and node.func.name in ABSENCE]
+    missed = {_text_of(node) for absence in absences for node, _ in _selectors(absence)}
+    found = {_text_of(node): None for node, old in _selectors(tree) if not old and _is_of_one_metric(node)}
+    return tuple(text for text in found if text not in missed)
+
+
+def _text_of(selector: VectorSelector) -> str:
+    return join(scan(selector.prettify()))
 
 
 def _is_of_one_metric(selector: VectorSelector) -> bool:

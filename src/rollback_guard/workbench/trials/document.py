@@ -249,8 +249,8 @@ class DecisionTest(Section):
     guard: Name = Field(description="The guard.")
     exp_decisions: Annotated[list[ExpectedDecision], BeforeValidator(no_items_for_nothing)] = Field(
         default=[],
-        description="All that it concluded at the latest instant, not after `eval_time`, at which it concluded "
-        "anything. Default: nothing yet.",
+        description="What it concluded at the latest instant, not after `eval_time`, at which it concluded anything but "
+        "`none`; where one of these is `none`, its last decisions whatever they are. Default: nothing yet.",
     )
 
 

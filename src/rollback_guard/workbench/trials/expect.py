@@ -16,7 +16,7 @@ from rollback_guard.core.judgement import Judgement, final_labels
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict, labels_of
 from rollback_guard.core.notation import parse_series
 from rollback_guard.core.promql.tokens import PromqlError
-from rollback_guard.core.records import Decided
+from rollback_guard.core.records import Decided, Decision
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.trials.chart import chart
 from rollback_guard.workbench.trials.document import (
@@ -105,7 +105,8 @@ def _states(trial: Trial, film: Film, test: AlertStateTest, path: KeyPath) -> Mi
 
 def _decisions(trial: Trial, film: Film, test: DecisionTest, path: KeyPath) -> Mismatch | None:
     until = trial.start + test.eval_time
-    got = film.decisions(test.guard, until)
+    means_health = any(each.decision == Decision.NONE.value for each in test.exp_decisions)
+    got = film.decisions(test.guard, until, healthy=len(test.exp_decisions) if means_health else 0)
     if len(got) == len(test.exp_decisions) and all(map(_is_met, test.exp_decisions, got)):
         return None
     expected = [_decision_line(each.decision, each.reason, each.action) for each in test.exp_decisions]

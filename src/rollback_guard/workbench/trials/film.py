@@ -12,11 +12,11 @@ from typing import Protocol
 
 from rollback_guard.config.places import KeyPath
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.judgement import Judgement, most_telling
+from rollback_guard.core.judgement import Judgement, judge, most_telling
 from rollback_guard.core.model import PROBE, SIGNAL, Group, Labels, Phase, Rule, Verdict
-from rollback_guard.core.observation import Failure, Observation, Unknown
+from rollback_guard.core.observation import Answer, Failure, Observation, Unknown
 from rollback_guard.core.operations import Operation, Refused
-from rollback_guard.core.records import Concluded, Decided, Evaluated, Outcome, Record
+from rollback_guard.core.records import Concluded, Decided, Decision, Evaluated, Outcome, Record
 from rollback_guard.core.signals import observe as observe_signals
 from rollback_guard.core.state import State
 from rollback_guard.core.units import format_duration
@@ -106,10 +106,22 @@ class Film:
     cured_at: datetime | None = None
     refusals: list[tuple[KeyPath, str]] = field(default_factory=list)
 
-    def decisions(self, guard: str, until: datetime) -> list[Decided]:
-        """Return what a guard concluded at the latest instant, not after `until`, at which it concluded anything."""
+    def decisions(self, guard: str, until: datetime, *, healthy: int = 0) -> list[Decided]:
+        """Return what a guard concluded last, not after `until`.
+
+        Those are the decisions of the latest instant at which it concluded more than that there is nothing to do. How
+        soon that follows a recovery depends on its groups, and nobody means it who expects the recovery.
+
+        Args:
+            guard: Its name.
+            until: Aware UTC.
+            healthy: Return so many of the last decisions as they are; for who does mean it.
+        """
         own = [each for each in self.records if isinstance(each, Decided) and each.guard == guard and each.at <= until]
-        return [each for each in own if each.at == own[-1].at]
+        if healthy:
+            return own[-healthy:]
+        told = [each for each in own if each.decision is not Decision.NONE]
+        return [each for each in told if each.at == told[-1].at]
 
     def hear(self, records: Sequence[Record]) -> None:
         """Keep what was concluded."""
@@ -131,7 +143,7 @@ def play(
         EvaluationError: A rule makes one alert of two series, or more alerts than its group allows.
     """
     film = Film()
-    replay = Replay(trial.policy, began=trial.start, ending=endings_of(trial), heard=film.hear)
+    replay = Replay(trial.cast, began=trial.start, ending=endings_of(trial), heard=film.hear)
     stage = _Stage(trial=trial, sight=sight, film=film, replay=replay, cured_at=cured_at)
     orders = sorted(orders_of(trial), key=lambda order: order[0])
     for number, slot in enumerate(trial.slots):
@@ -180,6 +192,9 @@ class _Stage:
         for group in self.trial.groups:
             if group.source not in (PROBE, SIGNAL):
                 self.sight.open(group, slot, self.replay.state)
+            if group.id not in self.trial.cast.groups:
+                self._glance(group, slot)
+                continue
             judgements = self.replay.show(group, slot, self._observe)
             alerts = self.replay.state.groups[group.id].alerts
             self._check(group, judgements, slot)
@@ -189,6 +204,14 @@ class _Stage:
         if slot in self.trial.asserted_slots:
             self.film.frames[slot] = frames
         self.sight.close(slot, {group: frame.alerts for group, frame in frames.items()})
+
+    def _glance(self, group: Group, slot: datetime) -> None:
+        """Look at a group that nothing depends on: its rules must be possible to evaluate all the same."""
+        if group.source in (PROBE, SIGNAL):
+            return
+        told = self.sight.told(group, slot)
+        several = [rule for rule in group.rules if has_several(told[rule.id])]
+        self._check(group, {rule.id: judge(rule, told[rule.id], {}, limit=group.limit) for rule in several}, slot)
 
     def _observe(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
         if group.source == PROBE:
@@ -219,6 +242,11 @@ class _Stage:
             if judgement.reason in BROKEN:
                 at = format_duration(slot - self.trial.start)
                 raise EvaluationError(f"{rule} at {at}: {judgement.detail}")
+
+
+def has_several(observed: Observation) -> bool:
+    """Say whether an answer has more than one series, which the labels of a rule may make one."""
+    return isinstance(observed.measured, Answer) and len(observed.measured.samples) > 1
 
 
 def _cured_at(trial: Trial, film: Film) -> datetime | None:

@@ -2,7 +2,8 @@
 
 Within one slot the groups come one after the other, and in each group its rules as they are written, recording rules
 among the alerting ones: each sees what those before it wrote in this slot, and of those after it what they wrote in the
-last one.
+last one. promtool leaves the order of groups to chance where the test does not say it; here a group comes after those
+whose recordings it reads.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def chapters_of(groups: Sequence[Group], recordings: Sequence[Recording], names:
         own = [recording for recording in recordings if recording.group_id == group_id]
         placed.append(((own[0].groups_before, 0), Chapter(group=None, items=tuple(own))))
     placed.sort(key=lambda each: each[0])
-    return tuple(sorted((chapter for _, chapter in placed), key=lambda chapter: rank(_id(chapter), names)))
+    ranked: dict[int, list[Chapter]] = {}
+    for _, chapter in placed:
+        ranked.setdefault(rank(_id(chapter), names), []).append(chapter)
+    return tuple(chapter for place in sorted(ranked) for chapter in _writers_first(ranked[place]))
 
 
 def rank(group_id: str, names: Sequence[str]) -> int:
@@ -91,6 +95,25 @@ def is_stepwise(chapters: Sequence[Chapter]) -> bool:
         if isinstance(item, Recording):
             to_come[item.name] -= 1
     return False
+
+
+def _writers_first(chapters: Sequence[Chapter]) -> Iterator[Chapter]:
+    """Yield chapters after those whose recordings they read; where that goes round in a circle, as they stand."""
+    left = list(chapters)
+    while left:
+        ready = (
+            each
+            for each in left
+            if not any(_reads_from(each, other) for other in left if other is not each)
+        )
+        chosen = next(ready, left[0])
+        left.remove(chosen)
+        yield chosen
+
+
+def _reads_from(chapter: Chapter, other: Chapter) -> bool:
+    written = frozenset(item.name for item in other.items if isinstance(item, Recording))
+    return any(reads(item, written) for item in chapter.items)
 
 
 def _id(chapter: Chapter) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from rollback_guard.adapters.ephemeral import STALE, EphemeralError, Series
+from rollback_guard.adapters.ephemeral import STALE, EphemeralError, QueryRefused, Series
 from rollback_guard.config.recordings import Recording
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.condition import Condition
@@ -74,18 +74,9 @@ class Scene:
         Raises:
             EvaluationError: The server refuses it, or its labels make one series of two.
         """
-        rule = Rule(
-            id=recording.name,
-            group="recordings",
-            name=recording.name,
-            fingerprint="",
-            condition=Condition(expr=recording.expr, query=recording.expr),
-        )
-        said = self._read([rule], slots, timedelta(0))
         history = History()
-        for slot in slots:
-            measured = said[slot][rule.id].measured
-            now = self._recorded(recording, measured, slot)
+        for slot, samples in self._measured(recording, slots):
+            now = self._recorded(recording, samples, slot)
             history.note(self._ms(slot), now, gone=self._recorded_before.get(recording, NO_SERIES))
             self._recorded_before[recording] = frozenset(now)
         self.write_history(history)
@@ -130,16 +121,38 @@ class Scene:
             if due:
                 yield Series(labels=labels, samples=due)
 
-    def _recorded(self, recording: Recording, measured: Answer | Failure, slot: datetime) -> dict[Labels, float]:
+    def _measured(
+        self, recording: Recording, slots: Sequence[datetime]
+    ) -> Iterator[tuple[datetime, Iterable[tuple[Labels, float]]]]:
+        """Yield what a recording rule says at each of these slots."""
+        if len(slots) == 1:
+            try:
+                yield slots[0], self.ask(recording.expr, slots[0])
+            except QueryRefused as error:
+                raise self._unevaluated(recording.name, slots[0], error.message) from None
+            return
+        condition = Condition(expr=recording.expr, query=recording.expr)
+        rule = Rule(id=recording.name, group="recordings", name=recording.name, fingerprint="", condition=condition)
+        said = self._read([rule], slots, timedelta(0))
+        for slot in slots:
+            measured = said[slot][rule.id].measured
+            samples = measured.samples if isinstance(measured, Answer) else ()
+            yield slot, ((sample.labels, sample.value) for sample in samples)
+
+    def _recorded(
+        self, recording: Recording, samples: Iterable[tuple[Labels, float]], slot: datetime
+    ) -> dict[Labels, float]:
         found: dict[Labels, float] = {}
-        for sample in measured.samples if isinstance(measured, Answer) else ():
-            labels = {**dict(sample.labels), **dict(recording.labels), "__name__": recording.name}
-            named = labels_of({name: value for name, value in labels.items() if value})
+        for own, value in samples:
+            labels = {**dict(own), **dict(recording.labels), "__name__": recording.name}
+            named = labels_of({name: text for name, text in labels.items() if text})
             if named in found:
-                at = format_duration(slot - self.trial.start)
-                raise EvaluationError(f"{recording.name} at {at}: two series become one once its labels are added")
-            found[named] = sample.value
+                raise self._unevaluated(recording.name, slot, "two series become one once the rule's labels are added")
+            found[named] = value
         return found
+
+    def _unevaluated(self, rule: str, slot: datetime, why: str) -> EvaluationError:
+        return EvaluationError(f"{rule} at {format_duration(slot - self.trial.start)}: {why}")
 
     def _read(self, rules: Sequence[Rule], slots: Sequence[datetime], offset: timedelta) -> Observations:
         group = Group(
@@ -185,8 +198,7 @@ class Scene:
             if isinstance(answer, Failure):
                 if answer.reason in ROAD:
                     raise EphemeralError(f"Prometheus does not answer: {answer.detail}")
-                when = format_duration(at - self.shift - self.trial.start)
-                raise EvaluationError(f"{rule} at {when}: {answer.detail or answer.reason.value}")
+                raise self._unevaluated(rule, at - self.shift, answer.detail or answer.reason.value)
         stale = observed.stale_since
         return observed if stale is None else replace(observed, stale_since=stale - self.shift)
 

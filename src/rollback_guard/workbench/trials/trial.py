@@ -12,8 +12,9 @@ from rollback_guard.config.places import KeyPath
 from rollback_guard.config.problems import Problem
 from rollback_guard.config.recordings import Recording
 from rollback_guard.core.model import Group, Policy, Rule, labels_of
-from rollback_guard.workbench.trials.document import EPOCH, TrialFile, TrialSection
-from rollback_guard.workbench.trials.order import Chapter, chapters_of, rank
+from rollback_guard.core.promql.reach import may_read
+from rollback_guard.workbench.trials.document import EPOCH, AlertRuleTest, AlertStateTest, TrialFile, TrialSection
+from rollback_guard.workbench.trials.order import OF_ALERTS, Chapter, chapters_of, expressions_of
 
 ASSERTIONS = ("alert_rule_test", "alert_state_test", "decision_test", "promql_expr_test")
 """The keys of a test that expect something."""
@@ -37,15 +38,15 @@ class Slots(Sequence[datetime]):
 
     start: datetime
     interval: timedelta
-    count: int
+    length: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     def __getitem__(self, number: int) -> datetime:  # type: ignore[override]  # nobody cuts slices of them
-        if not -self.count <= number < self.count:
+        if not -self.length <= number < self.length:
             raise IndexError(number)
-        return self.start + number % self.count * self.interval
+        return self.start + number % self.length * self.interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class Trial:
     @cached_property
     def slots(self) -> Slots:
         """All instants at which its groups are evaluated."""
-        return Slots(start=self.start, interval=self.slot_interval, count=self.end // self.slot_interval + 1)
+        return Slots(start=self.start, interval=self.slot_interval, length=self.end // self.slot_interval + 1)
 
     def slot_of(self, eval_time: timedelta) -> datetime:
         """Return the last slot that is not after a time."""
@@ -90,17 +91,29 @@ class Trial:
     @cached_property
     def asserted_slots(self) -> frozenset[datetime]:
         """The slots of which something is expected."""
-        section = self.section
-        return frozenset(self.slot_of(each.eval_time) for each in (*section.alert_rule_test, *section.alert_state_test))
+        return frozenset(self.slot_of(each.eval_time) for each in self._of_alerts)
 
     @cached_property
     def asserted_rules(self) -> frozenset[str]:
         """The rules of which something is expected, and those of the guards of which something is."""
-        section = self.section
-        names = {each.alertname for each in (*section.alert_rule_test, *section.alert_state_test)}
+        names = {each.alertname for each in self._of_alerts}
         found = {rule.id for name in names for rule in self.by_name.get(name, ())}
-        guards = {each.guard for each in section.decision_test} & self.policy.guards.keys()
+        guards = {each.guard for each in self.section.decision_test} & self.policy.guards.keys()
         return frozenset(found.union(*(self.policy.guards[guard].rules for guard in guards)))
+
+    @cached_property
+    def cast(self) -> Policy:
+        """What has to be played: everything, or only groups that are asked for where nothing depends on guards."""
+        section = self.section
+        cures = any(each.cures_after is not None for each in section.action_results)
+        exprs = {test.expr for test in section.promql_expr_test}
+        exprs.update(expr for chapter in self.chapters for item in chapter.items for expr in expressions_of(item))
+        if section.decision_test or section.signals or section.rollouts or cures:
+            return self.policy
+        if any(may_read(expr, OF_ALERTS) for expr in exprs):
+            return self.policy
+        asked = [group for group in self.groups if any(rule.id in self.asserted_rules for rule in group.rules)]
+        return replace(self.policy, groups={group.id: group for group in asked}, guards={})
 
     @cached_property
     def by_name(self) -> Mapping[str, tuple[Rule, ...]]:
@@ -110,6 +123,10 @@ class Trial:
             for rule in group.rules:
                 found.setdefault(rule.name, []).append(rule)
         return {name: tuple(rules) for name, rules in found.items()}
+
+    @property
+    def _of_alerts(self) -> tuple[AlertRuleTest | AlertStateTest, ...]:
+        return (*self.section.alert_rule_test, *self.section.alert_state_test)
 
     @property
     def line(self) -> int:
@@ -143,7 +160,9 @@ def _trial(document: Document, number: int, section: TrialSection, file: TrialFi
         )
         for group in rules.policy.groups.values()
     ]
-    groups.sort(key=lambda group: rank(group.id, file.group_eval_order))
+    chapters = chapters_of(groups, rules.recordings, file.group_eval_order)
+    place = {chapter.group.id: number for number, chapter in enumerate(chapters) if chapter.group is not None}
+    groups.sort(key=lambda group: place.get(group.id, len(chapters)))
     return Trial(
         document=document,
         path=("tests", number),
@@ -151,11 +170,7 @@ def _trial(document: Document, number: int, section: TrialSection, file: TrialFi
         section=section,
         policy=replace(rules.policy, groups={group.id: group for group in groups}),
         groups=tuple(groups),
-        chapters=chapters_of(
-            [group for each in rules.policy.groups for group in groups if group.id == each],
-            rules.recordings,
-            file.group_eval_order,
-        ),
+        chapters=chapters,
         slot_interval=interval,
         sample_interval=section.interval or interval,
         fuzzy=file.fuzzy_compare,
