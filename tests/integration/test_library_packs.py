@@ -20,6 +20,8 @@ import yaml
 
 from library_services import FLAG, ROLLBACK, SERVICES, Counting, Line, Trigger, triggers
 from real_prometheus import Samples
+from rollback_guard.adapters.actions import registry
+from rollback_guard.config.load import load
 from simulated import Daemon, Service, accelerated, guard_toml, scraping
 from team_daemon import Scraping
 
@@ -49,7 +51,19 @@ def run(*command: str | Path) -> str:
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_a_pack_passes_check_without_any_finding(pack):
-    said = run(sys.executable, "-m", "rollback_guard.cli", "check", LIBRARY / f"{pack}.yaml")
+    loaded = load((LIBRARY / f"{pack}.yaml",), action_types=registry.settings_types(), lint=True)
+    assert [problem.message for problem in loaded.problems] == []
+
+
+def test_check_takes_a_pack_with_the_guard_toml_of_the_page(tmp_path):
+    (tmp_path / "guard.toml").write_text(guard_toml_of_the_page())
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "my-service.yaml").write_text((LIBRARY / "payments.yaml").read_text())
+    (tmp_path / "secrets").mkdir()
+    for channel in ("slack", "pagerduty", "mail"):
+        (tmp_path / "secrets" / channel).write_text("json://example.com/hook\n")
+        (tmp_path / "secrets" / channel).chmod(0o600)
+    said = run(sys.executable, "-m", "rollback_guard.cli", "check", tmp_path / "guard.toml")
     assert "warning" not in said
     assert "notice" not in said
 
@@ -85,7 +99,9 @@ def test_each_pack_has_a_test_file_and_a_section_of_the_page_and_a_service_here(
 
 def rules_for(trigger: Trigger) -> str:
     """Return a pack for one service, with names and a speed of its own."""
-    rules = json.loads(accelerated(adopted(LIBRARY / f"{trigger.pack}.yaml", trigger.name), by=FASTER_BY, offset="keep"))
+    rules = json.loads(
+        accelerated(adopted(LIBRARY / f"{trigger.pack}.yaml", trigger.name), by=FASTER_BY, offset="keep")
+    )
     for group in rules["groups"]:
         group["interval"] = INTERVAL
     return json.dumps(rules)
@@ -98,10 +114,14 @@ def adopted(path: Path, name: str) -> str:
     return re.sub(r"(slo: [a-z]+, )window:", r"\1slo_window:", text).replace("window=", "slo_window=")
 
 
+def guard_toml_of_the_page() -> str:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return text
+
+
 def settings(service: Service, prometheus: str) -> str:
     """Return the guard.toml of the page, with its two actions for each service."""
-    (text,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    head, _, actions = text.replace("dry-run", "enforce").partition("[actions.")
+    head, _, actions = guard_toml_of_the_page().replace("dry-run", "enforce").partition("[actions.")
     every = "\n".join(("[actions." + actions).replace("my-service", each.name) for each in triggers())
     return guard_toml(
         head + every,
@@ -135,9 +155,7 @@ class World:
         """Those that are scraped themselves, flags, deployments and channels."""
         self.cluster = stack.enter_context(Service())
         """What others say of services: proxies, exporters, kube-state-metrics."""
-        self._counting = {
-            each.name: stack.enter_context(Counting()) for each in triggers() if each.pack == "payments"
-        }
+        self._counting = {each.name: stack.enter_context(Counting()) for each in triggers() if each.pack == "payments"}
         for trigger in triggers():
             self.apps.flags[f"{trigger.name}-feature"] = True
             self.apps.deployments[trigger.name] = "v2"

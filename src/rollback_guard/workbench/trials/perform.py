@@ -53,7 +53,7 @@ def _perform(world: World, trial: Trial, cured_at: datetime | None, progress: Ca
         film = play(trial, SlotBySlot(scene), cured_at=cured_at, progress=progress)
         return Performance(film=film, scene=scene)
     sight = AllAtOnce(scene)
-    if not any(may_read(test.expr, OF_ALERTS) for test in trial.section.promql_expr_test):
+    if not any(may_read(expr, OF_ALERTS) for expr in trial.queries):
         return Performance(film=play(trial, sight, cured_at=cured_at, progress=progress), scene=scene)
     remembering = Remembered(sight, scene)
     film = play(trial, remembering, cured_at=cured_at, progress=progress)

@@ -73,7 +73,7 @@ class SlotBySlot:
         self._next = 0
         self._told: dict[str, dict[datetime, dict[str, Observation]]] = {}
         items = [item for chapter in self._chapters for item in chapter.items]
-        asked = {test.expr for test in scene.trial.section.promql_expr_test}.union(*map(expressions_of, items))
+        asked = scene.trial.queries.union(*map(expressions_of, items))
         self._writes_alerts = any(may_read(expr, OF_ALERTS) for expr in asked)
         self._is_lazy = any(looks_ahead(expr) for item in items for expr in expressions_of(item))
         if not self._is_lazy:

@@ -13,6 +13,7 @@ from rollback_guard.config.problems import Problem
 from rollback_guard.config.recordings import Recording
 from rollback_guard.core.model import Group, Policy, Rule, labels_of
 from rollback_guard.core.promql.reach import may_read
+from rollback_guard.core.promql.tokens import PromqlError, scan
 from rollback_guard.workbench.trials.document import EPOCH, AlertRuleTest, AlertStateTest, TrialFile, TrialSection
 from rollback_guard.workbench.trials.order import OF_ALERTS, Chapter, chapters_of, expressions_of
 
@@ -106,14 +107,18 @@ class Trial:
         """What has to be played: everything, or only groups that are asked for where nothing depends on guards."""
         section = self.section
         cures = any(each.cures_after is not None for each in section.action_results)
-        exprs = {test.expr for test in section.promql_expr_test}
-        exprs.update(expr for chapter in self.chapters for item in chapter.items for expr in expressions_of(item))
+        exprs = self.queries.union(expr for chapter in self.chapters for item in chapter.items for expr in expressions_of(item))
         if section.decision_test or section.signals or section.rollouts or cures:
             return self.policy
         if any(may_read(expr, OF_ALERTS) for expr in exprs):
             return self.policy
         asked = [group for group in self.groups if any(rule.id in self.asserted_rules for rule in group.rules)]
         return replace(self.policy, groups={group.id: group for group in asked}, guards={})
+
+    @cached_property
+    def queries(self) -> frozenset[str]:
+        """The queries of its assertions, without those that can only be refused."""
+        return frozenset(filter(_can_be_asked, (test.expr for test in self.section.promql_expr_test)))
 
     @cached_property
     def by_name(self) -> Mapping[str, tuple[Rule, ...]]:
@@ -136,6 +141,14 @@ class Trial:
     def problem(self, id_: str, message: str, *at: str | int, hint: str = "") -> Problem:
         """Return a problem at a part of the test."""
         return self.document.problem(id_, message, self.document.value_mark((*self.path, *at)), hint=hint)
+
+
+def _can_be_asked(expr: str) -> bool:
+    try:
+        scan(expr)
+    except PromqlError:
+        return False
+    return True
 
 
 def trials_of(document: Document, file: TrialFile, rules: Rules) -> list[Trial]:

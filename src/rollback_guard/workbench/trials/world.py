@@ -118,7 +118,4 @@ class World:
 
 
 def _expressions(trial: Trial) -> frozenset[str]:
-    asked = {test.expr for test in trial.section.promql_expr_test}
-    return frozenset(
-        asked.union(*(expressions_of(item) for chapter in trial.chapters for item in chapter.items))
-    )
+    return trial.queries.union(*(expressions_of(item) for chapter in trial.chapters for item in chapter.items))

@@ -1,0 +1,109 @@
+"""Run the same test files through promtool and through ours."""
+
+import copy
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rollback_guard.adapters.actions import registry
+from rollback_guard.adapters.clock import SystemClock
+from rollback_guard.workbench.trials.run import Bench
+from rollback_guard.workbench.trials.world import World
+
+PROMTOOL = shutil.which("promtool")
+
+
+@pytest.fixture(scope="session")
+def world():
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed (Debian: prometheus)")
+    with World() as world:
+        yield world
+
+
+@pytest.fixture
+def bench(world):
+    return Bench(world, SystemClock(), action_types=registry.settings_types())
+
+
+@pytest.fixture
+def play(bench, tmp_path):
+    """Write rules and tests given as data, play them, and return the verdict."""
+
+    def played(rules, *tests, name="played.test.yaml", **file):
+        (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules, allow_unicode=True))
+        data = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": list(tests), **file}
+        (tmp_path / name).write_text(yaml.safe_dump(data, allow_unicode=True, sort_keys=False))
+        return bench.run(tmp_path / name)
+
+    return played
+
+
+@pytest.fixture
+def agree(bench, tmp_path):
+    """Play tests one by one and mutated ones too, by promtool and by ours; return who thinks what of each."""
+    if PROMTOOL is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+
+    def played(path, data):
+        files = {}
+        for number, test in enumerate(data["tests"]):
+            for kind, changed in (("as written", test), *mutants(test)):
+                file = tmp_path / f"{number:03}-{len(files):03}.yaml"
+                patterns = [str(path.parent / pattern) for pattern in data["rule_files"]]
+                file.write_text(yaml.safe_dump({**data, "rule_files": patterns, "tests": [changed]}))
+                files[file] = (test.get("name", str(number)), kind)
+        theirs = promtool(files)
+        return {told: (theirs[file], not bench.run(file).is_failed) for file, told in files.items()}
+
+    return played
+
+
+def promtool(files):
+    """Return for each file whether promtool is content with it."""
+    done = subprocess.run([PROMTOOL, "test", "rules", *map(str, files)], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert lines, done
+    verdicts = {}
+    # What succeeds is told on one stream, what fails on the other: so each file is told apart by a run of its own
+    # unless all of them succeed.
+    if done.returncode == 0:
+        return dict.fromkeys(files, True)
+    half = len(files) // 2
+    if half == 0:
+        return dict.fromkeys(files, False)
+    names = list(files)
+    verdicts |= promtool(names[:half])
+    verdicts |= promtool(names[half:])
+    return verdicts
+
+
+def mutants(test):
+    """Yield the test with one expectation changed, for each kind of expectation: all of them must fail."""
+    for key, spoil in (("alert_rule_test", spoilt_alert), ("promql_expr_test", spoilt_sample)):
+        for place in {0, len(test.get(key) or []) - 1} & set(range(len(test.get(key) or []))):
+            changed = copy.deepcopy(test)
+            changed[key][place] = spoil(changed[key][place])
+            yield f"{key} {place} mutated", changed
+
+
+def spoilt_alert(case):
+    alerts = case.get("exp_alerts") or []
+    if not alerts:
+        return {**case, "exp_alerts": [{"exp_labels": {"not": "there"}}]}
+    first, *rest = alerts
+    return {**case, "exp_alerts": [{**first, "exp_annotations": {**first.get("exp_annotations", {}), "no": "no"}}, *rest]}
+
+
+def spoilt_sample(case):
+    samples = case.get("exp_samples") or []
+    if not samples:
+        return {**case, "exp_samples": [{"labels": "not_there", "value": 1}]}
+    return {**case, "exp_samples": [*samples[1:], {**samples[0], "value": samples[0]["value"] + 1}]}
+
+
+def files_in(folder):
+    return sorted(Path(folder).glob("*.test.yaml"))
