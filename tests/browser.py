@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,15 @@ class Tab:
 
     def open(self, path: Path) -> None:
         """Open a file and wait until it is there, two frames included in which charts are drawn."""
+        self.go(path)
+        self.settle()
+
+    def go(self, path: Path) -> None:
+        """Open a file and wait until it is there; what its scripts do after that is not waited for."""
         self.complaints.clear()
         self.requests.clear()
         self.do("Page.navigate", url=path.as_uri())
         self.wait_for(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(path.as_uri())})")
-        self.settle()
 
     def settle(self) -> None:
         """Wait for two frames, in which what was asked for is drawn."""
@@ -81,9 +85,7 @@ class Tab:
             assert time.monotonic() < deadline, f"never came true: {script}"
 
     def resize(self, width: int, height: int = 900, *, touch: bool = False) -> None:
-        self.do(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch
-        )
+        self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.settle()
 
     def prefer(self, scheme: str) -> None:
@@ -161,7 +163,10 @@ def browser(profile: Path, *options: str) -> Iterator[Tab]:
     ]
     process = subprocess.Popen(
         [sys.executable, "-c", AT_3_AND_4, *map(str, given), *command],
-        pass_fds=given, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        pass_fds=given,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     for fd in (*given, read_there, write_there):
@@ -175,10 +180,9 @@ def browser(profile: Path, *options: str) -> Iterator[Tab]:
 
 
 def _until_ended(process: subprocess.Popen[bytes]) -> None:
-    signal_group: Callable[[int], None] = lambda number: os.killpg(process.pid, number)
-    signal_group(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
-        signal_group(signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(5)

@@ -102,7 +102,7 @@ def errors():
         longest_pending=spell(60, 60.05),
         unseen=[spell(0, 2, why="no_traffic"), spell(80, 80.2, why="timeout")],
     )
-    return line(found, lambda n: 0.002, lambda n: 0.23 if n in (178, 179) else 0.012 if n == 892 else 0.003)
+    return line(found, lambda n: 0.002, lambda n: 0.23 if 178 <= n <= 182 else 0.012 if n == 892 else 0.003)
 
 
 def latency():
@@ -220,5 +220,14 @@ def replace_firing(tally):
             "shop/Errors": replace(errors, firing=[earlier]),
             "shop/Latency": replace(latency, firing=[spell(201, 202)]),
         },
-        guards={"shop": GuardTally(episodes=[replace(tally.guards["shop"].episodes[0], deeds=[Deed(at=hours(30.05), action="flag-off", reason="breach")])])},
+        guards={
+            "shop": GuardTally(
+                episodes=[
+                    replace(
+                        tally.guards["shop"].episodes[0],
+                        deeds=[Deed(at=hours(30.05), action="flag-off", reason="breach")],
+                    )
+                ]
+            )
+        },
     )

@@ -233,11 +233,17 @@ def check(service: Service, guard: Daemon, trigger: Trigger) -> None:
     """See what the guard did for one service, and told people."""
     told = [each for each in service.notices("team") if each["guard"] == trigger.name and each["incident"]]
     opened = next(each for each in told if each["kind"] == "opened")
-    said = guard.explain(opened["incident"])
-    assert {each["incident"] for each in told} == {opened["incident"]}, said
-    assert opened["data"]["rule"].endswith(f"/{trigger.rule}"), said
-    off = service.calls_to(f"/flags/{trigger.name}-feature", "PATCH")
-    back = service.calls_to(f"/deployments/{trigger.name}/rollback", "POST")
-    assert [call.body for call in off] == [{"enabled": False}] * (FLAG in trigger.steps), said
-    assert [call.body for call in back] == [{"to": "v1"}] * (ROLLBACK in trigger.steps), said
-    assert told[-1]["kind"] == "recovered", said
+    seen = {
+        "incidents": {each["incident"] for each in told},
+        "began with": opened["data"]["rule"].rpartition("/")[2],
+        "flag": [call.body for call in service.calls_to(f"/flags/{trigger.name}-feature", "PATCH")],
+        "rollback": [call.body for call in service.calls_to(f"/deployments/{trigger.name}/rollback", "POST")],
+        "ended with": told[-1]["kind"],
+    }
+    assert seen == {
+        "incidents": {opened["incident"]},
+        "began with": trigger.rule,
+        "flag": [{"enabled": False}] * (FLAG in trigger.steps),
+        "rollback": [{"to": "v1"}] * (ROLLBACK in trigger.steps),
+        "ended with": "recovered",
+    }, guard.explain(opened["incident"])

@@ -21,6 +21,7 @@ from rollback_guard.config.fields import (
 from rollback_guard.config.messages import Message
 from rollback_guard.config.problems import did_you_mean, quoted
 from rollback_guard.config.tables import Headers
+from rollback_guard.core.notice import NoticeKind
 from rollback_guard.secret import REFERENCE
 
 APPRISE, WEBHOOK = "apprise", "webhook"
@@ -67,6 +68,21 @@ def _known_type(value: object) -> object:
     return value
 
 
+def _some(value: list[str]) -> list[str]:
+    if not value:
+        hint = "Leave `kinds` out for all of them, or take the channel out where it is named."
+        raise refuse(Flaw("bad-value", "`kinds` names no kind, so this channel would hear nothing", hint))
+    return value
+
+
+Kinds = Annotated[
+    Annotated[list[Annotated[str, OneOf(*(kind.value for kind in NoticeKind))]], AfterValidator(_some)] | None,
+    Field(
+        default=None,
+        description="The kinds of notices that it hears of. Default: all.",
+        json_schema_extra={"minItems": 1},
+    ),
+]
 Timeout = Annotated[PositiveDuration, Field(default=timedelta(seconds=20), description="Bound of one attempt.")]
 Title = Annotated[Message | None, Field(default=None, description="Template of the title, in place of the default.")]
 Body = Annotated[Message | None, Field(default=None, description="Template of the text, in place of the default.")]
@@ -93,6 +109,7 @@ class AppriseChannel(Section):
         default=None, description="Apprise URL; its secrets as `${file:…}` or `${env:…}`. Either this or `url_file`."
     )
     url_file: Name | None = Field(default=None, description="File that holds the whole Apprise URL.")
+    kinds: Kinds
     timeout: Timeout
     title: Title
     body: Body
@@ -110,6 +127,7 @@ class WebhookChannel(Section):
         default={}, description="Sent with the request; values may hold `${file:…}` and `${env:…}`."
     )
     ca_file: Name | None = Field(default=None, description="Certificate authorities to trust instead of the system's.")
+    kinds: Kinds
     timeout: Timeout
     title: Title
     body: Body

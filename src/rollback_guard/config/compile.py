@@ -39,6 +39,7 @@ from rollback_guard.core.model import (
     Verify,
     labels_of,
 )
+from rollback_guard.core.notice import NoticeKind
 from rollback_guard.core.split import split
 from rollback_guard.core.state import ACTIONS_REMEMBERED
 
@@ -70,6 +71,9 @@ def _instance(settings: GuardFile) -> dict[str, Any]:
         "url": settings.guard.url or "",
         "storm": Storm(guards=limits.storm.guards, within=limits.storm.within),
         "fleet": Fleet(max_actions=limits.max_actions, per=limits.per),
+        "kinds": {
+            name: frozenset(map(NoticeKind, channel.kinds)) for name, channel in settings.notify.items() if channel.kinds
+        },
     }
 
 

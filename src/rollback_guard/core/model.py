@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from rollback_guard.core.condition import Condition
+from rollback_guard.core.notice import NoticeKind
 
 PROBE = "probe"
 """The source of groups that hold one health check."""
@@ -321,6 +322,7 @@ class Policy:
     Attributes:
         digest: Of the files it came from; shown as the configuration's hash.
         goals: What each action brings about, in words, by its name.
+        kinds: By channel the kinds of notices that it hears of; one that is not named here hears of all.
         undos: By an action's name the action that takes it back.
         url: Where people find this instance, for links in notifications; may be empty.
     """
@@ -333,8 +335,13 @@ class Policy:
     fleet: Fleet = Fleet()
     goals: Mapping[str, str] = field(default_factory=dict)
     undos: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, frozenset[NoticeKind]] = field(default_factory=dict)
     url: str = ""
     digest: str = ""
+
+    def hears(self, channel: str, kind: NoticeKind) -> bool:
+        """Say whether a channel is told of a kind of notices."""
+        return channel not in self.kinds or kind in self.kinds[channel]
 
     @cached_property
     def rules(self) -> Mapping[str, Rule]:

@@ -23,6 +23,6 @@ def test_a_file_of_promtool_is_judged_as_promtool_judges_it(agree, path):
 
 def test_the_alerts_that_we_ship_for_prometheus_pass_their_tests_here_too(agree):
     data = yaml.safe_load(OURS.read_text())
-    verdicts = agree(OURS, data)
+    verdicts = agree(OURS, data, most_mutants=1)
     assert {told: both for told, both in verdicts.items() if both[0] is not both[1]} == {}
     assert sum(theirs for theirs, _ in verdicts.values()) == len(data["tests"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rollback_guard.adapters.prometheus.batch import Result, answer_at
-from rollback_guard.adapters.prometheus.grid import Grid
+from rollback_guard.adapters.prometheus.batch import Points, Result, answer_at
 from rollback_guard.adapters.prometheus.refusal import SILENT
+from rollback_guard.adapters.prometheus.strands import Strands
 from rollback_guard.core.model import Group, Labels, Rule
 from rollback_guard.core.observation import Answer, Failure, Observation
 
@@ -21,13 +21,12 @@ def queries_of(group: Group) -> Iterator[str]:
             yield rule.when.query
 
 
-def denominators_of(group: Group, said: Mapping[str, Result], grid: Grid, expected: Expected) -> Iterator[str]:
+def denominators_of(group: Group, said: Mapping[str, Result], expected: Expected) -> Iterator[str]:
     """Yield the denominators of the ratios that are absent, wholly or in part, at some instant."""
     for rule in group.rules:
         ratio, result = rule.condition.ratio, said[rule.condition.query]
-        if ratio is not None and not _is_whole(result, grid, expected.get(rule.id)):
-            if any(_lacks_series(answer_at(result, at_ms), expected.get(rule.id)) for at_ms in grid):
-                yield ratio.denominator
+        if ratio is not None and not isinstance(result, Failure) and _lacks(result, expected.get(rule.id)):
+            yield ratio.denominator
 
 
 def observe(group: Group, said: Mapping[str, Result], at_ms: int, expected: Expected) -> dict[str, Observation]:
@@ -57,9 +56,14 @@ def with_series_said(group: Group, said: Mapping[str, Result], expected: Expecte
     for rule in group.rules:
         result = said[rule.condition.query]
         if rule.condition.ratio is not None and not isinstance(result, Failure):
-            appeared = {sample.labels for samples in result.values() for sample in samples}
-            grown[rule.id] = grown.get(rule.id, frozenset()) | appeared
+            grown[rule.id] = grown.get(rule.id, frozenset()) | _labels(result)
     return grown
+
+
+def _labels(points: Points) -> frozenset[Labels]:
+    if isinstance(points, Strands):
+        return points.labels
+    return frozenset(sample.labels for samples in points.values() for sample in samples)
 
 
 def _observe(rule: Rule, said: Mapping[str, Result], at_ms: int, expected: frozenset[Labels] | None) -> Observation:
@@ -71,12 +75,11 @@ def _observe(rule: Rule, said: Mapping[str, Result], at_ms: int, expected: froze
     return Observation(measured=measured, when=when, denominator=denominator)
 
 
-def _is_whole(result: Result, grid: Grid, expected: frozenset[Labels] | None) -> bool:
-    """Say whether every series that ever was there is there at every instant, without looking at each."""
-    if isinstance(result, Failure) or len(result) < grid.count:
-        return False
-    series = {sample.labels for sample in next(iter(result.values()))}
-    return series >= (expected or frozenset()) and all(len(samples) >= len(series) for samples in result.values())
+def _lacks(points: Points, expected: frozenset[Labels] | None) -> bool:
+    """Say whether a series is missing at some instant."""
+    if isinstance(points, Strands):
+        return not points.strands or not points.is_whole or bool(expected and expected - points.labels)
+    return not points or any(_lacks_series(Answer(samples), expected) for samples in points.values())
 
 
 def _lacks_series(answer: Answer | Failure, expected: frozenset[Labels] | None) -> bool:

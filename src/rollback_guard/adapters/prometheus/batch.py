@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from rollback_guard.adapters.prometheus.grid import Grid
 from rollback_guard.adapters.prometheus.refusal import Refused
+from rollback_guard.adapters.prometheus.strands import Packed, Strands, strand_of
 from rollback_guard.core.model import Labels, labels_of
 from rollback_guard.core.observation import Answer, Failure, Sample, Unknown
 
@@ -53,37 +55,30 @@ def split(queries: Sequence[str], series: Iterable[Mapping[str, Any]], grid: Gri
     Raises:
         Refused: The answer does not have the shape of one.
     """
-    found: dict[str, list[Points]] = {query: [] for query in queries}
+    found: dict[str, list[tuple[Labels, Any]]] = {query: [] for query in queries}
+    samples_of, kind = itemgetter("value" if grid.count == 1 else "values"), list if grid.count == 1 else Packed
     try:
         for each in series:
             labels = dict(each["metric"])
             place = int(labels.pop(PLACE)) if len(queries) > 1 else 0
             labels.pop("__name__", None)
-            kept = labels_of(labels)
+            samples = samples_of(each)
             if place < 0 or not all(isinstance(value, str) for value in labels.values()):
                 raise ValueError(f"labels {each['metric']}")  # noqa: TRY301  told as the library's own are
-            found[queries[place]].append(_points(kept, each, grid))
+            if not isinstance(samples, kind):
+                raise TypeError("samples that are no list")  # noqa: TRY301  as above
+            found[queries[place]].append((labels_of(labels), samples))
+        return {query: _points(parts, grid) for query, parts in found.items()}
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         words = "a series is a histogram or has no value" if isinstance(error, KeyError) else f"malformed: {error}"
         raise Refused(Unknown.BAD_RESPONSE, words, shared=False) from error
-    return {query: _joined(parts) for query, parts in found.items()}
 
 
-def _points(labels: Labels, series: Mapping[str, Any], grid: Grid) -> Points:
-    if grid.count == 1:
-        return {grid.start_ms: (Sample(labels, float(series["value"][1])),)}
-    return {round(at_s * 1000): (Sample(labels, float(value)),) for at_s, value in series["values"]}
-
-
-def _joined(parts: Sequence[Points]) -> Points:
-    """Return the points of one query from those of its series; nearly always there is one."""
-    if len(parts) == 1:
-        return parts[0]
-    joined: dict[int, list[Sample]] = {}
-    for part in parts:
-        for at_ms, samples in part.items():
-            joined.setdefault(at_ms, []).extend(samples)
-    return {at_ms: tuple(samples) for at_ms, samples in joined.items()}
+def _points(parts: Sequence[tuple[Labels, Any]], grid: Grid) -> Points:
+    if grid.count > 1:
+        return Strands(grid, [strand_of(labels, samples, grid) for labels, samples in parts])
+    samples = tuple(Sample(labels, float(value)) for labels, (_, value) in parts)
+    return {grid.start_ms: samples} if samples else {}
 
 
 def answer_at(result: Result, at_ms: int) -> Answer | Failure:

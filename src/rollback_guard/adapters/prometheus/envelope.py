@@ -7,13 +7,15 @@ a `resultType` that is no vector, a page of HTML under status 200.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rollback_guard.adapters.prometheus.refusal import Refused
+from rollback_guard.adapters.prometheus.strands import packed
 from rollback_guard.core.observation import Unknown
 
 HTTP_OK = 200
+MATRIX = "matrix"
 QUERY_STATUSES = frozenset({HTTP_OK, 400, 422})
 """Under these an error is about the query; under any other about the server."""
 
@@ -32,18 +34,24 @@ def check(status: int, headers: Mapping[str, str], body: bytes, *, result_type: 
     Raises:
         Refused: It is anything else.
     """
-    envelope = succeeded(status, headers, body)
+    envelope = succeeded(status, headers, body, packs=result_type == MATRIX)
     _check_data(envelope.get("data"), result_type, max_series)
     return envelope
 
 
-def succeeded(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+def succeeded(status: int, headers: Mapping[str, str], body: bytes, *, packs: bool = False) -> dict[str, Any]:
     """Return the envelope of a complete, successful answer of any address of the API, whatever it holds.
+
+    Args:
+        status: Of HTTP.
+        headers: Of the answer.
+        body: Its text.
+        packs: Whether samples are packed, see `strands`.
 
     Raises:
         Refused: It is anything else.
     """
-    envelope = _parse(status, headers, body)
+    envelope = _parse(status, headers, body, hook=packed if packs else None)
     if envelope is None or envelope.get("status") not in {"success", "error"}:
         if status != HTTP_OK:
             raise Refused(Unknown.HTTP_ERROR, f"HTTP {status}: {_start_of(body)}", shared=True)
@@ -59,10 +67,12 @@ def succeeded(status: int, headers: Mapping[str, str], body: bytes) -> dict[str,
     return envelope
 
 
-def _parse(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
+def _parse(
+    status: int, headers: Mapping[str, str], body: bytes, *, hook: Callable[[dict[str, Any]], Any] | None
+) -> dict[str, Any] | None:
     """Return the body as a JSON object, or ``None`` where it is none and was not meant to be one."""
     try:
-        envelope = json.loads(body)
+        envelope = json.loads(body, object_hook=hook)
     except (ValueError, RecursionError) as error:
         meant = "json" in headers.get("Content-Type", "").lower()
         if meant and status == HTTP_OK:

@@ -93,7 +93,7 @@ class GuardedSession(requests.Session):
     def _ask(self, url: str, params: dict[str, str], deadline: Deadline) -> CheckedResponse:
         prepared = self.prepare_request(requests.Request("POST", url, data=params, headers=self._credentials()))
         with self._post(prepared, deadline) as response:
-            result_type = "matrix" if url.endswith("/query_range") else "vector"
+            result_type = envelope.MATRIX if url.endswith("/query_range") else "vector"
             return CheckedResponse(
                 envelope.check(
                     response.status_code,

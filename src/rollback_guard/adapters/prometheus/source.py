@@ -82,7 +82,7 @@ class PrometheusSource:
         if doubt is not None:
             return disbelieved(group, said, doubt)
         ages.learn(group, said, grid)
-        said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
+        said |= await inquiry.ask(denominators_of(group, said, expected), grid)
         observations = observe(group, said, grid.end_ms, expected)
         return await ages.mark(group, observations, inquiry, grid)
 
@@ -123,7 +123,7 @@ class PrometheusSource:
             if is_silence(said) or self._heartbeat.is_lost(said):
                 continue
             expected = with_series_said(group, said, expected)
-            said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
+            said |= await inquiry.ask(denominators_of(group, said, expected), grid)
             told = [observe(group, said, at_ms, expected) for at_ms in grid]
             marked = await mark_range(group, told, inquiry, grid)
             for slot, at_ms, observations in zip(run, grid, marked, strict=True):
@@ -141,7 +141,7 @@ class PrometheusSource:
         inquiry = self._inquire(group, until=self._clock.elapsed() + self._patience)
         said = await self._ask(group, inquiry, grid)
         expected = with_series_said(group, said, {})
-        said |= await inquiry.ask(denominators_of(group, said, grid, expected), grid)
+        said |= await inquiry.ask(denominators_of(group, said, expected), grid)
         seen = await presence(group, inquiry, grid)
         return Survey(group=group, grid=grid, said=said, expected=expected, seen=seen, heartbeat=self._heartbeat)
 

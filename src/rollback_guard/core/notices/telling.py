@@ -132,14 +132,14 @@ class Telling:
         resolves: bool = False,
         data: Data = (),
     ) -> Notice:
-        """Return a notice of bounded size, with what every one of them carries."""
+        """Return a notice of bounded size, with what every one of them carries, to those who hear of its kind."""
         return Notice(
             id=id_,
             thread=thread,
             at=at,
             kind=kind,
             urgency=urgency,
-            channels=tuple(dict.fromkeys(channels)),
+            channels=tuple(dict.fromkeys(each for each in channels if self.policy.hears(each, kind))),
             title=message.one_line(title, message.TITLE_CHARS),
             body=message.body(lines),
             guard=guard,

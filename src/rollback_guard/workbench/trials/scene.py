@@ -81,13 +81,13 @@ class Scene:
             self._recorded_before[recording] = frozenset(now)
         self.write_history(history)
 
-    def observe(self, group: Group, rules: Sequence[Rule], slots: Sequence[datetime]) -> Observations:
-        """Return what some rules of a group measure at these slots.
+    def observe(self, offset: timedelta, rules: Sequence[Rule], slots: Sequence[datetime]) -> Observations:
+        """Return what some rules of the same query offset measure at these slots.
 
         Raises:
             EvaluationError: The server refuses one of the expressions.
         """
-        return self._read(rules, slots, group.query_offset)
+        return self._read(rules, slots, offset)
 
     def ask(self, expr: str, at: datetime) -> list[tuple[Labels, float]]:
         """Return what a query says at one instant.
