@@ -40,6 +40,10 @@ groups:
         expr: max(latency_seconds) >= 0.5
         for: 45s
         labels: {severity: critical}
+      - alert: Both
+        expr: sum(rate(errors_total[1m])) > 1 and max(latency_seconds) > 0.5
+        when: sum(rate(requests_total[1m])) > 8
+        labels: {severity: warning}
       - alert: Gone
         expr: absent(up)
         for: 1m

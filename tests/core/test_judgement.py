@@ -189,6 +189,20 @@ class TestWhen:
         assert said(judgement) == {A: ("unknown", "timeout")}
         assert judgement.detail == "when: 5s"
 
+    @pytest.mark.parametrize(
+        ("traffic", "verdict", "reason"),
+        [
+            ((), "unknown", "absent"),
+            ((Sample(A, 0.0),), "unknown", "no_traffic"),
+            ((Sample((), 0.0),), "unknown", "no_traffic"),
+            ((Sample(A, 0.0), Sample(B, 5.0)), "pass", None),
+        ],
+    )
+    def test_decides_whether_an_empty_answer_of_what_cannot_be_split_is_health(self, traffic, verdict, reason):
+        rule = a_rule(condition=WHOLE, when=TRAFFIC)
+        judgement = judge(rule, Observation(measured=NOTHING, when=Answer(traffic)), {})
+        assert (judgement.verdict, judgement.reason) == (verdict, reason)
+
     def test_that_cannot_be_split_and_is_empty_does_not_hold(self):
         judgement = judge(a_rule(when=WHOLE), Observation(measured=Answer((Sample(A, 2.0),)), when=NOTHING), {})
         assert judgement.reason is Unknown.NO_TRAFFIC

@@ -69,6 +69,7 @@ CHECKS: Mapping[str, str] = {
     "unknown-channel": "A guard names a channel that guard.toml does not have.",
     "unused-channel": "No guard names a channel.",
     "nobody-told": "A guard tells nobody, or waits for people whom it does not tell.",
+    "left-out": "No channel of a guard, a level or a step hears of what it is to be told.",
     "unknown-guard": "A maintenance window names a guard that no rule file has.",
     "never-closes": "A maintenance window opens again before it has closed.",
     "unknown-datasource": "A group asks a data source that guard.toml does not have.",

@@ -72,7 +72,9 @@ def _instance(settings: GuardFile) -> dict[str, Any]:
         "storm": Storm(guards=limits.storm.guards, within=limits.storm.within),
         "fleet": Fleet(max_actions=limits.max_actions, per=limits.per),
         "kinds": {
-            name: frozenset(map(NoticeKind, channel.kinds)) for name, channel in settings.notify.items() if channel.kinds
+            name: frozenset(map(NoticeKind, channel.kinds))
+            for name, channel in settings.notify.items()
+            if channel.kinds
         },
     }
 

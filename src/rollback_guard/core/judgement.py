@@ -44,6 +44,9 @@ class Judgement:
     detail: str = ""
 
 
+NOTHING_SAID = (SeriesVerdict((), Verdict.PASS),)
+
+
 def judge(rule: Rule, observation: Observation, active: Mapping[Labels, Alert], *, limit: int = 0) -> Judgement:
     """Say what an observation means for each series of a rule.
 
@@ -66,7 +69,8 @@ def judge(rule: Rule, observation: Observation, active: Mapping[Labels, Alert], 
         return Judgement(only.verdict, (only,), only.reason, observation.detail)
     verdicts = tuple(_series_verdicts(rule, measured, observation, active))
     if rule.when is not None and observation.when is not None:
-        verdicts = tuple(_where_it_holds(verdicts, rule.when, observation.when))
+        # What cannot be split says nothing by saying nothing; whether that may be taken for health, `when` decides.
+        verdicts = tuple(_where_it_holds(verdicts or NOTHING_SAID, rule.when, observation.when))
     return _as_a_whole(rule, verdicts, observation, active, limit)
 
 
@@ -140,8 +144,11 @@ def _matched(labels: Labels, ratio: Ratio) -> Labels:
 def _where_it_holds(verdicts: Iterable[SeriesVerdict], when: Condition, said: Answer) -> Iterator[SeriesVerdict]:
     """Replace verdicts of series for which there is too little to judge.
 
-    A sample of `when` speaks for the series that carry all of its labels; without labels it speaks for all.
+    A sample of `when` speaks for the series that carry all of its labels; without labels it speaks for all. Where there
+    is no series, every sample speaks.
     """
+    if verdicts is NOTHING_SAID:
+        said = Answer(tuple(Sample((), sample.value) for sample in said.samples))
     judged_by_names: dict[tuple[str, ...], dict[Labels, set[Verdict]]] = {}
     for sample in said.samples:
         names = tuple(name for name, _ in sample.labels)

@@ -69,6 +69,11 @@ class Heartbeat:
         """Return the part of the question that asks for the times of the newest samples."""
         return self._ages if _max_age_ms(group) is not None else ()
 
+    @staticmethod
+    def max_age_ms(group: Group) -> int:
+        """Return how old its samples may be for a group whose rules care."""
+        return _max_age_ms(group) or PATIENCE // MILLISECOND
+
     def known(self, group: Group, at_ms: int, now: timedelta) -> dict[str, Result]:
         """Return what serves as an answer without asking; nothing where it has to be asked."""
         queries = set(self.queries(group))

@@ -51,11 +51,20 @@ class Presence:
         return (Age.ABSENT, None) if is_at(self.none, place) else (Age.STALE, at_ms - max_age_ms)
 
 
-async def presence(wanted: Iterable[Aged], inquiry: Inquiry, grid: Grid) -> dict[Aged, Presence]:
-    """Find out where selectors had samples."""
-    wanted = dict.fromkeys(wanted)
-    old = await _lacking(wanted, inquiry, grid, beyond_ms=0)
-    none = await _lacking([each for each, at in old.items() if at], inquiry, grid, beyond_ms=LOOKBACK_MS)
+async def presence(
+    wanted: Iterable[Aged], inquiry: Inquiry, grid: Grid, *, remembered: bool = True
+) -> dict[Aged, Presence]:
+    """Find out where selectors had samples.
+
+    Args:
+        wanted: Of which.
+        inquiry: Asks.
+        grid: For which instants.
+        remembered: Whether what one instant could see counts for `max_age` after it.
+    """
+    old = await _lacking({each: each[1] for each in wanted}, inquiry, grid)
+    beyond = {each: max(LOOKBACK_MS, each[1] + LOOKBACK_MS * remembered) for each, at in old.items() if at}
+    none = await _lacking(beyond, inquiry, grid)
     return {each: _presence(at, none.get(each, 0)) for each, at in old.items()}
 
 
@@ -93,14 +102,9 @@ def _presence(old: int | Failure, none: int | Failure) -> Presence:
     return Presence(old=old, none=none)
 
 
-async def _lacking(
-    wanted: Iterable[Aged], inquiry: Inquiry, grid: Grid, *, beyond_ms: int
-) -> dict[Aged, int | Failure]:
-    """Return the instants without any sample: nearly always none, so that the answer is empty."""
-    queries = {
-        (selector, max_age_ms): f"absent_over_time({selector}[{max_age_ms + beyond_ms}ms])"
-        for selector, max_age_ms in wanted
-    }
+async def _lacking(spans_ms: Mapping[Aged, int], inquiry: Inquiry, grid: Grid) -> dict[Aged, int | Failure]:
+    """Return the instants without any sample in the span before: nearly always none, so that the answer is empty."""
+    queries = {each: f"absent_over_time({each[0]}[{span_ms}ms])" for each, span_ms in spans_ms.items()}
     said = await inquiry.ask(queries.values(), grid)
     return {
         each: result if isinstance(result := said[query], Failure) else strands_of(result, grid).there

@@ -146,7 +146,8 @@ class Survey:
     def _passes(self, rule: Rule, result: Points, when: Points, at_ms: int) -> bool:
         samples, comparison = result.get(at_ms, ()), rule.condition.comparison
         if comparison is None:
-            return not samples
+            is_asked = rule.when is None or _holds(when.get(at_ms, ()), rule.when.comparison)
+            return not samples and is_asked
         if not samples:
             return rule.condition.ratio is not None and self._is_judged_well(rule, at_ms)
         if rule.when is not None and not _holds(when.get(at_ms, ()), rule.when.comparison):

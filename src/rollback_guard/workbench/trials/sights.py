@@ -151,11 +151,11 @@ class SlotBySlot:
                 if self._writes_alerts:
                     self._write_alerts(chapter.group, part, found, slot, state)
 
-    def _observed(self, group: Group, rules: Sequence[Rule], slot: datetime) -> Mapping[str, Observation]:
+    def _observed(self, group: Group, rules: Sequence[Rule], slot: datetime) -> dict[str, Observation]:
         ahead = self._stretches.told(group, slot) if self._stretches else self._ahead
         found = {rule.id: ahead[rule.id] for rule in rules if rule.id in self._free}
         rest = [rule for rule in rules if rule.id not in self._free]
-        return found | self._scene.observe(group.query_offset, rest, [slot])[slot] if rest else found
+        return {**found, **self._scene.observe(group.query_offset, rest, [slot])[slot]} if rest else found
 
     def _parts(self, items: Sequence[Recording | Rule]) -> Iterator[Recording | list[Rule]]:
         """Yield recording rules, and between them the alerting rules that can be asked for together."""
