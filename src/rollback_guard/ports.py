@@ -7,6 +7,7 @@ turns all three into an outcome, and the core never sees an exception.
     GuardError
     ├── TransientError     the effect certainly did not happen and may be tried again
     ├── PermanentError     the effect certainly did not happen and trying again is useless
+    │   └── EmptyTextError a channel's templates leave nothing of a notice, so nothing was sent
     ├── UnknownOutcome     the effect may have happened: time-out, lost answer
     └── JournalError       the record could not be written durably
 """
@@ -44,6 +45,10 @@ class TransientError(GuardError):
 
 class PermanentError(GuardError):
     """Say that the effect did not happen and that trying again will not help."""
+
+
+class EmptyTextError(PermanentError):
+    """Say that people wanted nothing to be sent of a notice: the templates leave neither title nor body."""
 
 
 class UnknownOutcome(GuardError):  # noqa: N818  it is no error: not knowing is a state of its own
@@ -306,6 +311,7 @@ class Channel(Protocol):
         Raises:
             TransientError: It was not delivered; trying again may help.
             PermanentError: It was not and will never be delivered.
+            EmptyTextError: There was nothing to deliver.
             UnknownOutcome: It may have been delivered; it is sent again under the same id.
         """
         ...
@@ -355,7 +361,7 @@ class Telemetry(Protocol):
         ...
 
     def notified(self, channel: str, result: str) -> None:
-        """One letter was tried: delivered, transient, unknown, given_up, held_back."""
+        """One letter was tried: delivered, transient, unknown, given_up, held_back, empty."""
         ...
 
     def refused(self, kind: str) -> None:

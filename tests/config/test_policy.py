@@ -21,6 +21,7 @@ from rollback_guard.core.model import (
     Otherwise,
     Severity,
 )
+from rollback_guard.core.notice import NoticeKind
 from rollback_guard.setup import Overrides
 from rollback_guard.setup import load as load_setup
 from rollback_guard.specs import DeadManSpec, MaintenanceSpec
@@ -122,6 +123,7 @@ url = "https://hooks.example.org/${file:hook}"
 secret_file = "key"
 headers = { X-Team = "${env:TEAM}" }
 ca_file = "hooks.pem"
+kinds = ["escalated", "recovered", "escalated"]
 
 [actions.flag-off]
 type = "http"
@@ -289,6 +291,13 @@ def test_channels_refer_to_their_secrets_by_absolute_paths(found, tmp_path):
     assert [(name, str(value)) for name, value in lead.headers] == [("X-Team", "${env:TEAM}")]
 
 
+def test_a_channel_hears_of_the_kinds_that_it_names_and_else_of_all(found):
+    assert found.policy.kinds == {"lead": {NoticeKind.ESCALATED, NoticeKind.RECOVERED}}
+    assert found.policy.hears("lead", NoticeKind.ESCALATED)
+    assert not found.policy.hears("lead", NoticeKind.ORDERED)
+    assert found.policy.hears("team", NoticeKind.ORDERED)
+
+
 def test_the_calendar_and_the_dead_mans_switch_are_there(found, tmp_path):
     assert found.maintenance == (
         MaintenanceSpec(
@@ -324,6 +333,7 @@ def test_the_setup_comes_home_from_the_child(found, tmp_path):
     assert setup.anchors == (("10.0.0.1", 53), ("fd00::1", 53))
     assert setup.keep == timedelta(days=30)
     assert setup.policy.undos == {"flag-off": "flag-on"}
+    assert setup.policy.kinds == found.policy.kinds
 
 
 def test_what_nobody_wrote_is_as_it_was(tmp_path):

@@ -12,7 +12,7 @@ from messengers import Receiver, listening
 from rollback_guard.adapters import notify
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.core.notice import Notice, NoticeKind, Urgency
-from rollback_guard.ports import PermanentError, TransientError, UnknownOutcome
+from rollback_guard.ports import EmptyTextError, PermanentError, TransientError, UnknownOutcome
 from rollback_guard.secret import SecretText
 from rollback_guard.specs import ChannelSpec
 
@@ -110,6 +110,38 @@ async def test_templates_make_title_and_body(type_, tmp_path):
     said = receiver.requests[0].json()
     assert said["title"] == "[warning] checkout"
     assert (said.get("body") or said["message"]) == f"checkout/QueueLength is 12: {NOTICE.title}"
+
+
+@pytest.mark.parametrize(
+    ("type_", "given", "expected"),
+    [
+        ("apprise", {"title": ""}, ("", NOTICE.body)),
+        ("webhook", {"title": ""}, ("", NOTICE.body)),
+        ("apprise", {"body": "{% if kind == 'opened' %}We look into it.{% endif %}"}, ("", NOTICE.title)),
+        ("webhook", {"body": "{% if kind == 'opened' %}We look into it.{% endif %}"}, (NOTICE.title, "")),
+    ],
+)
+async def test_where_title_or_body_is_empty_the_other_one_is_sent(type_, given, expected, tmp_path):
+    receiver = Receiver()
+    async with listening(receiver.serve) as port:
+        hook = at(type_, port, tmp_path, **given)
+        await hook.send(NOTICE)
+        await hook.close()
+    said = receiver.requests[0].json()
+    assert (said["title"], said["body" if type_ == "webhook" else "message"]) == expected
+
+
+@TYPES
+async def test_where_the_templates_leave_nothing_nothing_is_sent(type_, tmp_path):
+    receiver = Receiver()
+    async with listening(receiver.serve) as port:
+        hook = at(type_, port, tmp_path, title=" {% if resolves %}Well again{% endif %}", body=" \n")
+        with pytest.raises(EmptyTextError):
+            await hook.send(NOTICE)
+        await hook.send(replace(NOTICE, resolves=True))
+        await hook.close()
+    (said,) = [request.json() for request in receiver.requests]
+    assert (said["title"] or said["message"]) == "Well again"
 
 
 @pytest.mark.parametrize(

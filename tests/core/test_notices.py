@@ -587,6 +587,41 @@ def test_without_channels_there_is_no_notice():
     assert film.all == []
 
 
+def heard(film, channel):
+    return [notice.kind.value for notice in film.all if channel in notice.channels]
+
+
+def test_a_channel_hears_only_of_the_kinds_that_it_names():
+    film = Told(replace(the_policy(), kinds={"team": frozenset({NoticeKind.OPENED, NoticeKind.RECOVERED})}))
+    film.ask(StartRollout(by="ci", guard="checkout"), at=slot(0))
+    film.show(slot(0), value(0.001))
+    film.show(slot(1), value(0.02))
+    film.conclude(Outcome.SUCCEEDED, at=slot(1) + timedelta(seconds=1))
+    film.show(slot(2), value(0.0004))
+    film.show(slot(3), value(0.0004))
+    assert heard(film, "team") == ["opened", "recovered"]
+    assert heard(film, "oncall") == ["ordered", "opened", "acting", "acted", "recovered"]
+
+
+def test_what_no_channel_hears_of_is_no_notice_at_all():
+    film = Told(replace(the_policy(), kinds=dict.fromkeys(("team", "oncall"), frozenset({NoticeKind.BLIND}))))
+    film.show(slot(1), value(0.02))
+    assert film.all == []
+    assert trouble(film.policy, "journal", "disk full", START).channels == ()
+
+
+def test_a_storm_and_its_levels_are_told_to_those_who_hear_of_them():
+    lead = (Level(after=minutes(15), notify=("lead", "page")),)
+    film = many(50, warm_up=minutes(60), escalate=lead)
+    film.policy = replace(film.policy, kinds={"team": frozenset({NoticeKind.HOLDING}), "page": frozenset()})
+    all_show(film, slot(1), "b")
+    film.wait(slot(17))
+    assert "holding" in heard(film, "team")
+    assert "opened" not in heard(film, "team")
+    assert "escalated" in heard(film, "lead")
+    assert heard(film, "page") == []
+
+
 def test_a_replay_makes_the_same_notices_and_no_two_of_one_id():
     one, two = the_incident(), the_incident()
     assert one.all == two.all

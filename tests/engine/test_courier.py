@@ -14,7 +14,15 @@ from rollback_guard.core.notice import Notice, NoticeKind, Urgency
 from rollback_guard.core.records import Intended, Outcome
 from rollback_guard.engine.courier import Courier
 from rollback_guard.engine.runner import Runner
-from rollback_guard.ports import Backlog, JournalError, Letter, PermanentError, TransientError, UnknownOutcome
+from rollback_guard.ports import (
+    Backlog,
+    EmptyTextError,
+    JournalError,
+    Letter,
+    PermanentError,
+    TransientError,
+    UnknownOutcome,
+)
 from rollback_guard.secret import SecretText
 from rollback_guard.specs import ChannelSpec
 
@@ -102,6 +110,22 @@ class MemoryOutbox:
             number: [replace(letter, put_at=letter.put_at + by), at + by] for number, (letter, at) in self.rows.items()
         }
         self.sent_at = {number: (channel, at + by) for number, (channel, at) in self.sent_at.items()}
+
+
+class QuietChannel:
+    """Take what begins with one of these; of all else its templates leave nothing."""
+
+    def __init__(self, *ids):
+        self.wanted = ids
+        self.ids = []
+
+    async def send(self, notice):
+        if not notice.id.startswith(self.wanted):
+            raise EmptyTextError("nothing")
+        self.ids.append(notice.id)
+
+    async def close(self):
+        """Nothing to release."""
 
 
 class ScriptedChannel:
@@ -388,6 +412,38 @@ async def test_a_permanent_error_is_given_up_at_once_and_the_next_letter_goes():
         assert list(town.outbox.given_up.values()) == ["no such webhook"]
         assert slack.ids == ["b"]
         assert town.results() == ["given_up", "delivered"]
+
+
+async def test_what_a_channel_has_no_words_for_is_forgotten_counted_and_takes_no_room_in_its_hour():
+    async with Town(slack=QuietChannel("news")) as town:
+        town.configure(max_per_hour=2)
+        for number in range(6):
+            await town.put(a_notice(f"quiet{number}"))
+        await town.put(a_notice("news1"), a_notice("news2"))
+        assert town.channels["slack"].ids == ["news1", "news2"]
+        assert not town.outbox.rows
+        assert town.results() == ["empty"] * 6 + ["delivered"] * 2
+
+
+async def test_what_is_urgent_and_has_no_words_is_not_tried_again():
+    async with Town(slack=QuietChannel("news")) as town:
+        town.courier.urgent(a_notice("trouble"))
+        town.courier.urgent(a_notice("news"))
+        await town.passes(MINUTE)
+        assert town.channels["slack"].ids == ["news"]
+        assert town.results() == ["empty", "delivered"]
+
+
+@pytest.mark.parametrize("make", [a_notice, critical])
+async def test_where_a_channel_has_no_words_for_many_at_once_they_come_one_by_one(make):
+    async with Town(slack=QuietChannel("news")) as town:
+        town.configure(max_per_hour=5)
+        await town.put(*(make(f"{'quiet' if number % 2 else 'news'}{number}") for number in range(30)))
+        for _ in range(24):
+            await town.passes(10 * MINUTE)
+        assert sorted(town.channels["slack"].ids) == sorted(f"news{number}" for number in range(0, 30, 2))
+        assert not town.outbox.rows
+        assert town.results().count("empty") < 15 + 24, "the digest is not tried in a loop"
 
 
 @pytest.mark.promise(40)

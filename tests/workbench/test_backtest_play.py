@@ -131,8 +131,8 @@ def test_a_survey_observes_what_reading_back_does(server, policy):
             slots = slots_between(made_up.START, made_up.START + timedelta(hours=3), group.interval, group.offset)
             survey = await source.survey(group, slots)
             back = await source.read_range(group, slots, {})
-            for slot in slots:
-                yield survey.observe(slot), back[slot]
+            for place, slot in enumerate(slots):
+                yield survey.observe(place), back[slot]
         await source.close()
 
     async def differences():

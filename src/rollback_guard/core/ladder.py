@@ -23,6 +23,7 @@ from rollback_guard.core.brakes import (
 )
 from rollback_guard.core.conclusion import conclude, hand_over, recover
 from rollback_guard.core.fold import fold_all
+from rollback_guard.core.goal import goal_of
 from rollback_guard.core.model import BlindPolicy, Mode, Otherwise, Policy, Step, Verdict
 from rollback_guard.core.records import (
     Awaited,
@@ -126,14 +127,14 @@ def begin(
 
 def intend(it: Situation, incident: Incident, index: int, step: Step, *, by: str = "", why: str = "") -> Intended:
     """Return the intent of a step; one key never has two effects, also where a person has a step run again."""
-    goal = f"{', '.join(step.notify)} knows" if step.notify else it.policy.goals.get(step.action, step.action)
+    goal = f"{', '.join(step.notify)} knows" if step.notify else ""
     return Intended(
         key=new_key(f"{incident.id}-{index + 1}", incident),
         incident=incident.id,
         guard=it.guard.name,
         step=index,
         action=step.name,
-        goal=goal,
+        goal=goal or goal_of(it.policy, it.state, incident, step.action, at=it.now),
         at=it.now,
         within=step.verify.within,
         stable_for=step.verify.stable_for,
@@ -237,12 +238,14 @@ def _queued(it: Situation, incident: Incident) -> int | None:
     return names.index(wanted) if wanted in names else None
 
 
-def take_back(policy: Policy, incident: Incident, *, now: datetime, by: str, why: str) -> Iterator[Record]:
+def take_back(
+    policy: Policy, state: State, incident: Incident, *, now: datetime, by: str, why: str
+) -> Iterator[Record]:
     """Begin to undo all that was done, has a way back and was not taken back yet, the newest first."""
     undone = {undo.undoes for undo in incident.undos if undo.outcome is not Outcome.FAILED}
     done = [each for each in incident.intents if each.outcome is Outcome.SUCCEEDED and each.key not in undone]
     queue = tuple(intent.key for intent in reversed(done) if intent.action in policy.undos)
-    return _undo_next(policy, replace(incident, undo_queue=queue), now=now, by=by, why=why)
+    return _undo_next(policy, state, replace(incident, undo_queue=queue), now=now, by=by, why=why)
 
 
 def go_on_undoing(policy: Policy, state: State, incident: Incident, *, now: datetime) -> Iterator[Record]:
@@ -251,10 +254,12 @@ def go_on_undoing(policy: Policy, state: State, incident: Incident, *, now: date
     beside = any(each.guard == incident.guard and each.open_intents for each in state.incidents.values())
     if incident.undo_queue and not held and not beside:
         asked = incident.undos[-1]
-        yield from _undo_next(policy, incident, now=now, by=asked.by, why=asked.why)
+        yield from _undo_next(policy, state, incident, now=now, by=asked.by, why=asked.why)
 
 
-def _undo_next(policy: Policy, incident: Incident, *, now: datetime, by: str, why: str) -> Iterator[Record]:
+def _undo_next(
+    policy: Policy, state: State, incident: Incident, *, now: datetime, by: str, why: str
+) -> Iterator[Record]:
     intent = next(left_to_undo(policy, incident), None)
     if intent is None:
         return
@@ -265,7 +270,7 @@ def _undo_next(policy: Policy, incident: Incident, *, now: datetime, by: str, wh
         guard=incident.guard,
         step=intent.step,
         action=action,
-        goal=policy.goals.get(action, action),
+        goal=goal_of(policy, state, incident, action, at=intent.at),
         at=now,
         within=timedelta(0),
         stable_for=timedelta(0),

@@ -259,7 +259,7 @@ def _undo(policy: Policy, state: State, asked: Undo, now: datetime) -> Iterator[
     if present is not None and present.phase in {IncidentPhase.WAITING, IncidentPhase.VERIFYING}:
         hint = f"the guard is still at it; veto it first: rollback-guard veto {incident.guard}"
         raise RefusedError(Refusal.IN_PROGRESS, hint)
-    records = tuple(take_back(policy, incident, now=now, by=asked.by, why=why))
+    records = tuple(take_back(policy, state, incident, now=now, by=asked.by, why=why))
     if not records:
         raise RefusedError(
             Refusal.NOTHING_TO_DO, "nothing that it did succeeded, declares an `undo` and was not taken back yet"

@@ -59,8 +59,6 @@ __all__ = [
 SERIES_SHOWN = 20
 """Active series shown of one rule; the counts tell of the rest."""
 
-INCIDENTS_SHOWN = 50
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
@@ -113,7 +111,7 @@ def build(policy: Policy, state: State, running: Running, *, now: datetime) -> S
             _group(group, state.groups.get(group.id), running.pulses.get(group.id)) for group in policy.groups.values()
         ),
         guards=guards,
-        incidents=tuple(state.incidents.values())[: -INCIDENTS_SHOWN - 1 : -1],
+        incidents=tuple(reversed(state.incidents.values())),
         decisions=running.decisions,
         storm=any(is_stormy(_situation(policy, state, guard, now)) for guard in policy.guards.values()),
         intents_open=tuple(intent.key for incident in state.incidents.values() for intent in incident.open_intents),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollback_guard.core.alert import Alert
+from rollback_guard.core.goal import rollout_behind, told_of
 from rollback_guard.core.model import Policy
 from rollback_guard.core.records import Intended
 from rollback_guard.core.state import Incident, Rollout, State
@@ -39,33 +40,14 @@ def context_of(intent: Intended, policy: Policy, state: State) -> Mapping[str, A
             "key": intent.key,
             "undoes": intent.undoes,
         },
-        "rollout": _rollout(_behind(intent, incident, state)),
+        "rollout": told_of(_behind(intent, incident, state)),
     }
 
 
 def _behind(intent: Intended, incident: Incident, state: State) -> Rollout | None:
-    """Return the rollout that the incident befell; one that was over before is not to be rolled back.
-
-    What an undo takes back belongs to the rollout of its time, not to one that has begun since.
-    """
-    guard = state.guards.get(intent.guard)
-    rollout = guard.rollout if guard else None
+    """Return the rollout to roll back; what an undo takes back belongs to that of its time."""
     acted_at = next((each.at for each in incident.intents if each.key == intent.undoes), intent.at)
-    if rollout is None or rollout.started_at > acted_at:
-        return None
-    return rollout if rollout.finished_at is None or rollout.finished_at >= incident.breached_at else None
-
-
-def _rollout(rollout: Rollout | None) -> Mapping[str, Any]:
-    if rollout is None:
-        return {}
-    told = {
-        "id": rollout.id,
-        "version": rollout.version,
-        "previous_version": rollout.previous_version,
-        "started_at": f"{rollout.started_at:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    return {name: value for name, value in told.items() if value}
+    return rollout_behind(state, incident, at=acted_at)
 
 
 def _alerts(incident: Incident, policy: Policy, state: State) -> list[Alert]:

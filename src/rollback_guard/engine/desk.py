@@ -24,6 +24,7 @@ from rollback_guard.engine.pile import Pile, Place
 from rollback_guard.ports import (
     Channel,
     Clock,
+    EmptyTextError,
     GuardError,
     JournalError,
     Letter,
@@ -208,15 +209,16 @@ class Desk:
 
     async def _give_up(self, letter: Letter, error: GuardError) -> None:
         why = str(error)[:ERROR_CHARS]
-        log.error(
-            "notice_given_up",
-            channel=self._spec.name,
-            notice=letter.notice.id,
-            title=letter.notice.title,
-            attempts=letter.attempts + 1,
-            error=why,
-        )
-        self._telemetry.notified(self._spec.name, "given_up")
+        if not isinstance(error, EmptyTextError):
+            log.error(
+                "notice_given_up",
+                channel=self._spec.name,
+                notice=letter.notice.id,
+                title=letter.notice.title,
+                attempts=letter.attempts + 1,
+                error=why,
+            )
+            self._telemetry.notified(self._spec.name, "given_up")
         await self._mark(lambda: self._outbox.give_up(letter, self._clock.now(), why))
         self._pile.end(letter.number)
 
@@ -232,7 +234,7 @@ class Desk:
         gives_up = isinstance(error, PermanentError) or self._clock.elapsed() - put_at >= self._spec.give_up_after
         if error is None or gives_up:
             self._urgent.remove((notice, put_at))
-        if error is not None:
+        if error is not None and not isinstance(error, EmptyTextError):
             event = "urgent_notice_given_up" if gives_up else "urgent_notice_not_delivered"
             log.error(event, channel=self._spec.name, notice=notice.id, error=str(error)[:ERROR_CHARS])
             if gives_up:
@@ -242,6 +244,10 @@ class Desk:
         """Try once; after a failure the channel rests, the longer the more often it failed."""
         try:
             await self._channel.send(notice)
+        except EmptyTextError as nothing:
+            log.info("notice_empty", channel=self._spec.name, notice=notice.id)
+            self._telemetry.notified(self._spec.name, "empty")
+            return nothing
         except (TransientError, UnknownOutcome, PermanentError) as failure:
             error: GuardError = failure
         except Exception as defect:
@@ -267,7 +273,7 @@ class Desk:
         """Tell what waited: what is pressing by itself, or by name where it is too much; all the rest as one notice."""
         await self._pile.look()
         if self._pile.calls > room:
-            await self._call_the_roll()
+            await self._call_the_roll(room)
             return
         while (place := self._pile.first()) is not None:
             if room <= 0:
@@ -279,8 +285,11 @@ class Desk:
         if room > 0:
             await self._tell_the_rest()
 
-    async def _call_the_roll(self) -> None:
-        """Tell of as many letters that call for people as one notice can name, and of no other."""
+    async def _call_the_roll(self, room: int) -> None:
+        """Tell of as many letters that call for people as one notice can name, and of no other.
+
+        Where the channel's templates leave nothing of such a notice, they come one by one, as far as there is room.
+        """
         named: list[Letter] = []
         async for letter in self._pile.walk():
             if is_pressing(letter.notice) and not letter.notice.resolves:
@@ -289,7 +298,9 @@ class Desk:
                 named.append(letter)
         notice = roll_call(named, now=self._clock.now())
         error = await self._send(notice)
-        if isinstance(error, PermanentError):
+        if isinstance(error, EmptyTextError):
+            await self._press(room)
+        elif isinstance(error, PermanentError):
             await self._give_up(named[0], error)
         elif error is None:
             await self._mark(lambda: self._outbox.sent(named[0], self._clock.now()))
@@ -308,7 +319,9 @@ class Desk:
             return
         first, notice = held.first, digest(held, now=self._clock.now())
         error = await self._send(notice)
-        if isinstance(error, PermanentError):
+        if isinstance(error, EmptyTextError):
+            self._held_back = False  # what has a text of its own comes by itself
+        elif isinstance(error, PermanentError):
             await self._give_up(first, error)
         elif error is None:
             self._held_back = False

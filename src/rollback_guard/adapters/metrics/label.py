@@ -99,7 +99,7 @@ ORDER = Label(
         "rollout_finished",
     ),
 )
-DELIVERY = Label(name="result", values=("delivered", "transient", "unknown", "given_up", "held_back", OTHER))
+DELIVERY = Label(name="result", values=("delivered", "transient", "unknown", "given_up", "held_back", "empty", OTHER))
 CALLER = Label(name="kind", values=("no_token", "bad_token", "scope", "rate_limited", "signature", OTHER))
 SIGNAL_STATE = Label(name="state", values=("firing", "resolved"))
 ROLLOUT = Label(name="rollout", what="id of the rollout")

@@ -139,6 +139,7 @@ class AppriseChannel:
         """Deliver one notice.
 
         Raises:
+            EmptyTextError: There is nothing to deliver.
             TransientError: The service did not take it, or the child could not be started.
             PermanentError: The URL is none, or Apprise is not there.
             UnknownOutcome: The child took too long, or died.
@@ -164,6 +165,8 @@ class AppriseChannel:
 
     def _order(self, notice: Notice, url: str) -> bytes:
         title, body = self._wording.of(notice)
+        if not body.strip():  # Apprise, and many a service behind it, takes no message without a body
+            title, body = "", title
         order = {
             "url": url,
             "title": title,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rollback_guard.core.notice import Notice
+from rollback_guard.ports import EmptyTextError
 from rollback_guard.secret import redact
 from rollback_guard.specs import ChannelSpec
 
@@ -22,7 +23,8 @@ REASON_CHARS = 200
 class Wording:
     """The title and the body of one channel's notices.
 
-    A template that fails never costs a notice: the default text is sent, with a line that says why.
+    A template that fails never costs a notice: the default text is sent, with a line that says why. One that leaves
+    nothing was meant so.
 
     Raises:
         ValueError: A template is none.
@@ -33,11 +35,18 @@ class Wording:
         self._body = _compiled(spec, "body", spec.body)
 
     def of(self, notice: Notice) -> tuple[str, str]:
-        """Return title and body."""
+        """Return title and body, of which one may be empty.
+
+        Raises:
+            EmptyTextError: Both are.
+        """
         faults: list[str] = []
         title = _filled("title", self._title, notice, most=TITLE_CHARS, faults=faults)
         body = _filled("body", self._body, notice, most=BODY_CHARS, faults=faults)
-        return " ".join(title.split()) or notice.title, "\n".join((body, *faults))
+        title, body = " ".join(title.split()), "\n".join((body, *faults))
+        if not title and not body.strip():
+            raise EmptyTextError("the templates of this channel leave nothing of it")
+        return title, body
 
 
 def names(notice: Notice) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class WebhookChannel:
         """Deliver one notice.
 
         Raises:
+            EmptyTextError: There is nothing to deliver.
             TransientError: It did not arrive, or the receiver asks to come again.
             PermanentError: The receiver refuses it.
             UnknownOutcome: It may have arrived.

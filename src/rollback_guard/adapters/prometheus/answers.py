@@ -31,7 +31,7 @@ def denominators_of(group: Group, said: Mapping[str, Result], expected: Expected
 
 def observe(group: Group, said: Mapping[str, Result], at_ms: int, expected: Expected) -> dict[str, Observation]:
     """Return what was said for one instant, by rule."""
-    return {rule.id: _observe(rule, said, at_ms, expected.get(rule.id)) for rule in group.rules}
+    return {rule.id: observe_rule(rule, said, at_ms, expected.get(rule.id)) for rule in group.rules}
 
 
 def has_samples(observation: Observation) -> bool:
@@ -66,7 +66,8 @@ def _labels(points: Points) -> frozenset[Labels]:
     return frozenset(sample.labels for samples in points.values() for sample in samples)
 
 
-def _observe(rule: Rule, said: Mapping[str, Result], at_ms: int, expected: frozenset[Labels] | None) -> Observation:
+def observe_rule(rule: Rule, said: Mapping[str, Result], at_ms: int, expected: frozenset[Labels] | None) -> Observation:
+    """Return what was said of one rule for one instant; of a ratio that lacks expected series its denominator too."""
     measured = answer_at(said[rule.condition.query], at_ms)
     when = None if rule.when is None else answer_at(said[rule.when.query], at_ms)
     denominator = None

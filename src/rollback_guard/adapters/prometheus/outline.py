@@ -1,4 +1,4 @@
-"""See at a glance what a rule made of a stretch of history: where it plainly passes, and where there is nothing to judge.
+"""See at a glance what is plain of a rule over a stretch of history: where it passes, where there is nothing to judge.
 
 Nearly every rule passes in nearly every slot. Whole stretches are compared with a threshold at once; what is not plain
 here is not said to be anything, and is judged slot by slot by `core.judgement`, which this must never contradict.
@@ -15,8 +15,8 @@ from itertools import repeat
 from rollback_guard.adapters.prometheus.batch import Result
 from rollback_guard.adapters.prometheus.grid import Grid
 from rollback_guard.adapters.prometheus.strands import Strand, Strands, everywhere, strands_of, union
-from rollback_guard.core.condition import HOLDS, Comparison, Condition, Operator
-from rollback_guard.core.model import Rule
+from rollback_guard.core.condition import Comparison, Condition, Operator
+from rollback_guard.core.model import Labels, Rule
 from rollback_guard.core.observation import Failure, Unknown
 
 ZERO = Comparison(op=Operator.EQUAL, threshold=0.0)
@@ -54,7 +54,7 @@ def outline(rule: Rule, said: Mapping[str, Result], grid: Grid, fresh: int) -> O
         return NOTHING_PLAIN
     comparison, all_ = rule.condition.comparison, everywhere(grid)
     if comparison is None:
-        return Outline(passing=all_ & ~measured.there)
+        return _of_unsplit(rule, measured, when, all_)
     breaching = [(strand, at) for strand in measured.strands if (at := strand.holds(comparison))]
     floor = _floor(rule.when, measured, when, all_)
     known = [(strand.labels, strand.known) for strand in measured.strands]
@@ -78,14 +78,32 @@ def worst_of(condition: Condition, said: Mapping[str, Result], grid: Grid) -> tu
     if len(strands) == 1 and len(strands[0].values) == grid.count and strands[0].is_number_throughout:
         return everywhere(grid), strands[0].values
     worst = array("d", repeat(math.nan, grid.count))
-    known = 0
     for strand in strands:
-        known |= strand.known
-        for place, value in zip(strand.places, strand.values, strict=True):
-            before = worst[place]
-            if before != before or comparison.margin(value) < comparison.margin(before):  # noqa: PLR0124  NaN
-                worst[place] = value
-    return known, worst
+        _take_worse(worst, strand, comparison)
+    return union(strand.known for strand in strands), worst
+
+
+def _take_worse(worst: array[float], strand: Strand, comparison: Comparison) -> None:
+    if isinstance(strand.places, range) and comparison.is_ordered and strand.is_number_throughout:
+        # Of a number and NaN, which stands for none so far, both functions return their first argument.
+        nearer = min if comparison.op in (Operator.LESS, Operator.LESS_EQUAL) else max
+        part = slice(strand.places.start, strand.places.stop)
+        worst[part] = array("d", map(nearer, strand.values, worst[part]))
+        return
+    for place, value in zip(strand.places, strand.values, strict=True):
+        if math.isnan(worst[place]) or comparison.margin(value) < comparison.margin(worst[place]):
+            worst[place] = value
+
+
+def _of_unsplit(rule: Rule, measured: Strands, when: Strands, all_: int) -> Outline:
+    """Return what is plain of a rule to which every sample is a breach: silence is health where `when` says so."""
+    silent = all_ & ~measured.there
+    if rule.when is None:
+        return Outline(passing=silent)
+    floor = rule.when.comparison
+    holding = union(strand.holds(floor) for strand in when.strands) if floor else when.there
+    nothing = (when.there if floor else all_) & ~holding & silent
+    return Outline(passing=silent & holding, idle={Unknown.NO_TRAFFIC: nothing} if nothing else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +117,10 @@ class _Floor:
     """
 
     judged: int
-    by_labels: Mapping[object, int] | None = None
+    by_labels: Mapping[Labels, int] | None = None
     nothing: int = 0
 
-    def judged_of(self, labels: object) -> int:
+    def judged_of(self, labels: Labels) -> int:
         return self.judged if self.by_labels is None else self.by_labels.get(labels, 0)
 
 

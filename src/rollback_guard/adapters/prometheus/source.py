@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rollback_guard.adapters.prometheus.ages import Ages, mark_range, plausible
+from rollback_guard.adapters.prometheus.ages import Ages, aged, mark_range, plausible
 from rollback_guard.adapters.prometheus.answers import (
     denominators_of,
     is_silence,
@@ -17,6 +17,7 @@ from rollback_guard.adapters.prometheus.answers import (
 )
 from rollback_guard.adapters.prometheus.batch import Allowance, Result
 from rollback_guard.adapters.prometheus.client import Client
+from rollback_guard.adapters.prometheus.freshness import query_of
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, runs_of, to_ms
 from rollback_guard.adapters.prometheus.heartbeat import Heartbeat, disbelieved
 from rollback_guard.adapters.prometheus.inquiry import Inquiry
@@ -132,18 +133,37 @@ class PrometheusSource:
         return found
 
     async def survey(self, group: Group, slots: Sequence[datetime]) -> Survey:
-        """Look over past slots without a gap; what could not be asked is a failure in it."""
-        from rollback_guard.adapters.prometheus.survey import Survey, presence
+        """Look over past slots without a gap; what could not be asked is a failure in it.
+
+        Every query is asked by itself: over many instants Prometheus takes longer to join answers than to find them.
+        """
+        from rollback_guard.adapters.prometheus.presence import newest_of, presence
+        from rollback_guard.adapters.prometheus.survey import Survey
 
         grid = Grid(
             start_ms=to_ms(slots[0] - group.query_offset), step_ms=group.interval // MILLISECOND, count=len(slots)
         )
-        inquiry = self._inquire(group, until=self._clock.elapsed() + self._patience)
-        said = await self._ask(group, inquiry, grid)
+        until = self._clock.elapsed() + self._patience
+        inquiry = Inquiry(self._client, Allowance(1), patience=self._endpoint.concurrency, until=until)
+        said = await inquiry.ask([*self._heartbeat.queries(group)[:1], *queries_of(group)], grid)
         expected = with_series_said(group, said, {})
         said |= await inquiry.ask(denominators_of(group, said, expected), grid)
-        seen = await presence(group, inquiry, grid)
-        return Survey(group=group, grid=grid, said=said, expected=expected, seen=seen, heartbeat=self._heartbeat)
+        wanted = [(each, max_age_ms) for rule, max_age_ms in aged(group) for each in rule.condition.selectors]
+        seen = await presence(wanted, inquiry, grid)
+        oldest_ms = self._heartbeat.max_age_ms(group)
+        selectors = self._endpoint.heartbeat_selectors if self._heartbeat.ages(group) else ()
+        beats = await presence([(each, oldest_ms) for each in selectors], inquiry, grid, remembered=False)
+        said |= {query_of(each): newest_of(found, grid, oldest_ms) for (each, _), found in beats.items()}
+        return Survey(
+            group=group,
+            slots=slots,
+            grid=grid,
+            said=said,
+            expected=expected,
+            seen=seen,
+            heartbeat=self._heartbeat,
+            beats=tuple(beats.values()),
+        )
 
     async def close(self) -> None:
         """Release connections and threads."""

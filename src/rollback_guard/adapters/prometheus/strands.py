@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import pairwise, repeat
 from operator import eq, itemgetter
 from typing import Any
 
@@ -28,6 +28,7 @@ TOLERANCE_MS = 1
 """Servers write times as fractions of seconds."""
 
 _TIME, _VALUE = itemgetter(0), itemgetter(1)
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:
@@ -163,10 +164,10 @@ def strand_of(labels: Labels, samples: Packed, grid: Grid) -> Strand:
     """
     times_s, count = samples.times_s, len(samples.times_s)
     first, last = (_place(each, grid) for each in (times_s[0], times_s[-1]))
-    if last - first == count - 1 and 0 <= first and last < grid.count:
+    if last - first == count - 1 and first >= 0 and last < grid.count:
         return Strand(labels, range(first, last + 1), samples.values)
     places = array("q", (_place(each, grid) for each in times_s))
-    is_rising = all(before < after for before, after in zip(places, places[1:], strict=False))
+    is_rising = all(before < after for before, after in pairwise(places))
     if not is_rising or places[0] < 0 or places[-1] >= grid.count:
         raise ValueError("samples of other times than were asked for")
     return Strand(labels, places, samples.values)

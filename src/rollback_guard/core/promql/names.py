@@ -25,7 +25,8 @@ _SIZES = frozenset(
     {
         "memory", "mem", "swap", "disk", "capacity", "limit", "quota", "size", "space", "slots", "cores", "cpus",
         "cpu", "nodes", "replicas", "pods", "messages", "ready", "active", "idle", "workers", "pool", "queue",
-        "queued", "connections", "threads", "devices", "shards", "partitions", "files", "inodes",
+        "queued", "connections", "threads", "devices", "shards", "partitions", "files", "inodes", "online",
+        "offline", "sessions",
     }
 )  # fmt: skip
 """Words before `_total` with which it may be a size: `memory_total`, `queue_messages_total`."""
@@ -117,6 +118,8 @@ def is_ratio(name: str) -> bool:
 def tone(name: str) -> int:
     """Return 1 for a metric of good outcomes, -1 for one of bad ones, 0 for neither, or for both."""
     words = words_of(name)
+    if "budget" in words:
+        return 0  # of an error budget, what is left is good and what was burnt is bad
     return bool(words & _GOOD) - bool(words & _BAD)
 
 

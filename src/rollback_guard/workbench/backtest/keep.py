@@ -21,6 +21,7 @@ from rollback_guard.core.state import State
 from rollback_guard.ports import JournalError
 from rollback_guard.workbench.backtest.tally import Tally
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a backtest has come.

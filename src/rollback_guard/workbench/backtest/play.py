@@ -1,55 +1,32 @@
 """Play history: evaluate every slot in which something is to be seen, and pass over those in which nothing is.
 
-A slot may be passed over where its rules are plainly known to pass, no alert of its group is active, and no guard that
-listens to it has anything under way: there the functions that run live would only take note of the time.
+A slot may be passed over where its rules are plainly known to pass, or to have nothing to judge just as before, no
+alert of its group is active, and no guard that listens to it has anything under way: there the functions that run live
+would only take note of the time.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rollback_guard.adapters.prometheus.survey import Survey
-from rollback_guard.core.condition import Comparison
-from rollback_guard.core.model import Group, Policy
-from rollback_guard.core.observation import Observation
+from rollback_guard.adapters.prometheus.strands import places_of
+from rollback_guard.adapters.prometheus.survey import Idle
+from rollback_guard.core.model import Policy
+from rollback_guard.core.observation import IDLE, Observation
 from rollback_guard.core.operations import Operation
 from rollback_guard.core.records import Decision, Intended
 from rollback_guard.core.state import State
+from rollback_guard.core.step import expected
 from rollback_guard.engine.replay import Ending, Replay
 from rollback_guard.workbench.backtest.history import Stretch
-from rollback_guard.workbench.backtest.tally import RuleTally, Tally
+from rollback_guard.workbench.backtest.lane import Lane
+from rollback_guard.workbench.backtest.tally import Tally
 from rollback_guard.workbench.backtest.witness import Witness
 
 Order = tuple[datetime, Operation]
 """What somebody asked of a guard, and when."""
-
-
-@dataclass(kw_only=True)
-class _Lane:
-    """One group in one stretch: its slots, and which of them are to be looked at."""
-
-    group: Group
-    survey: Survey
-    slots: Sequence[datetime]
-    remarkable: Sequence[datetime]
-    done: int = 0
-    """How many slots were shown or passed over."""
-
-    def observe(self, _: Group, slot: datetime) -> Mapping[str, Observation]:
-        """Return what was observed in a slot."""
-        return self.survey.observe(slot)
-
-    def next(self, *, restless: bool) -> datetime | None:
-        """Return the next slot that is to be shown."""
-        if restless:
-            return self.slots[self.done] if self.done < len(self.slots) else None
-        place = (
-            bisect_left(self.remarkable, self.slots[self.done]) if self.done < len(self.slots) else len(self.remarkable)
-        )
-        return self.remarkable[place] if place < len(self.remarkable) else None
 
 
 @dataclass(kw_only=True)
@@ -60,7 +37,8 @@ class Player:
         policy: Only groups that history tells of.
         tally: Grows.
         orders: What people and deployments did, oldest first; done ones are taken away.
-        skips: Whether slots are passed over; without, every slot is evaluated.
+        skips: Whether slots are passed over; without, every slot is evaluated, with all of its samples.
+        shown: How many slots were evaluated.
     """
 
     policy: Policy
@@ -84,68 +62,93 @@ class Player:
 
     def play(self, stretch: Stretch) -> None:
         """Play one stretch, which begins where the last one ended."""
-        lanes = [self._lane(self.policy.groups[group], survey) for group, survey in stretch.surveys.items()]
-        while (found := self._next(lanes)) is not None:
+        lanes = [Lane(group=self.policy.groups[id_], survey=survey) for id_, survey in stretch.surveys.items()]
+        self._await_data(lanes)
+        for lane in lanes:
+            self._witness.surveyed(lane)
+        self._look(lanes)
+        while (found := self._first(lanes)) is not None:
             slot, lane = found
-            while self.orders and self.orders[0][0] <= slot:
-                at, asked = self.orders.pop(0)
-                self._pass_over(lanes, at)
-                self.replay.operate(asked, at=at)
-            self._pass_over([each for each in lanes if each.group.id in self._kin[lane.group.id]], slot)
-            judgements = self.replay.show(lane.group, slot, lane.observe)
-            self._witness.judged(slot, judgements)
-            lane.done += 1
-            self.shown += 1
+            if self.orders and self.orders[0][0] <= slot:
+                self._order(lanes, slot)
+                continue
+            kin = [each for each in lanes if each.group.id in self._kin[lane.group.id]]
+            self._pass_over(kin, slot)
+            before = self.replay.state.guards
+            self._show(lane, slot)
+            # What one guard does is seen by others: their limits are shared.
+            self._look(kin if self.replay.state.guards is before else lanes)
         self._pass_over(lanes, stretch.end + timedelta(microseconds=1))
         self.replay.advance(stretch.end)
 
-    def _lane(self, group: Group, survey: Survey) -> _Lane:
-        slots = list(survey.slots())
-        for rule in group.rules:
-            tally, comparison = self.tally.rules[rule.id], rule.condition.comparison
-            tally.slots += len(slots)
-            if comparison is not None:
-                self._take_values(tally, *survey.worst(rule), comparison)
-        remarkable = sorted(survey.remarkable()) if self.skips else slots
-        return _Lane(group=group, survey=survey, slots=slots, remarkable=remarkable)
+    def _await_data(self, lanes: Sequence[Lane]) -> None:
+        """Pass over what is older than all that a server has: it is not unknown, it is not there."""
+        for source in {lane.group.source for lane in lanes} - self.tally.data_since.keys():
+            own = [lane for lane in lanes if lane.group.source == source]
+            if not any(rule.condition.comparison for lane in own for rule in lane.group.rules):
+                continue  # an answer to what cannot be split may be about nothing at all
+            first = [
+                lane.slot(place) for lane in own if (place := next(places_of(lane.survey.has_data), None)) is not None
+            ]
+            if first:
+                self.tally.data_since[source] = min(first)
+            for lane in own:
+                lane.done = lane.before(min(first)) if first else lane.count
 
-    def _take_values(
-        self, tally: RuleTally, slots: Sequence[datetime], values: Sequence[float], comparison: Comparison
-    ) -> None:
-        first = 0
-        while first < len(slots):
-            bucket = self.tally.bucket_of(slots[first])
-            behind = max(first + 1, bisect_left(slots, self.tally.end_of(bucket)))
-            tally.take_values(bucket, slots[first:behind], values[first:behind], comparison)
-            first = behind
+    def _look(self, lanes: Sequence[Lane]) -> None:
+        """Find for each lane the next slot that is to be shown."""
+        for lane in lanes:
+            lane.next = lane.find(self._settled(lane.group.id) if self.skips else None)
 
-    def _next(self, lanes: Sequence[_Lane]) -> tuple[datetime, _Lane] | None:
-        found = [
-            (slot, place)
-            for place, lane in enumerate(lanes)
-            if (slot := lane.next(restless=self._is_restless(lane.group.id))) is not None
-        ]
-        if not found:
-            return None
-        slot, place = min(found)
-        return slot, lanes[place]
+    @staticmethod
+    def _first(lanes: Sequence[Lane]) -> tuple[datetime, Lane] | None:
+        """Return the earliest slot that is to be shown; of several, that of the lane which stands first in the files."""
+        waiting = ((lane.slot(lane.next), number) for number, lane in enumerate(lanes) if lane.next is not None)
+        slot, number = min(waiting, default=(None, 0))
+        return None if slot is None else (slot, lanes[number])
 
-    def _pass_over(self, lanes: Sequence[_Lane], until: datetime) -> None:
+    def _order(self, lanes: Sequence[Lane], until: datetime) -> None:
+        """Do what was asked up to a slot."""
+        while self.orders and self.orders[0][0] <= until:
+            at, asked = self.orders.pop(0)
+            self._pass_over(lanes, at)
+            self.replay.operate(asked, at=at)
+        self._look(lanes)
+
+    def _show(self, lane: Lane, slot: datetime) -> None:
+        def observed(_: object, at: datetime) -> Mapping[str, Observation]:
+            active = expected(self.replay.state, lane.group.id) if self.skips else None
+            return lane.observe(lane.before(at), active)
+
+        judgements = self.replay.show(lane.group, slot, observed)
+        self._witness.judged(slot, judgements)
+        lane.done += 1
+        self.shown += 1
+
+    def _pass_over(self, lanes: Sequence[Lane], until: datetime) -> None:
         """Take groups to their last slot before an instant."""
         for lane in lanes:
-            done = bisect_left(lane.slots, until, lo=lane.done)
-            if done > lane.done:
-                self.replay.skip(lane.group.id, lane.slots[done - 1])
-                lane.done = done
+            before = lane.before(until)
+            if before > lane.done:
+                known = self.replay.state.groups.get(lane.group.id)
+                self._witness.passed_over(before - lane.done, known.sights if known else {})
+                self.replay.skip(lane.group.id, lane.slot(before - 1))
+                lane.done = before
 
-    def _is_restless(self, group: str) -> bool:
-        return any(self._has_something(kin) for kin in self._kin[group]) or any(
+    def _settled(self, group: str) -> Idle | None:
+        """Return the rules of a group that have nothing to judge; ``None`` where something is under way."""
+        if any(map(self._is_disturbed, self._kin[group])) or any(
             self._is_busy(guard.name) for guard in self.policy.listeners[group]
-        )
+        ):
+            return None
+        sights = self.replay.state.groups[group].sights
+        return frozenset((rule, sight.reason) for rule, sight in sights.items() if sight.reason is not None)
 
-    def _has_something(self, group: str) -> bool:
+    def _is_disturbed(self, group: str) -> bool:
         known = self.replay.state.groups.get(group)
-        return known is None or bool(known.alerts or known.sights or known.before_outage)
+        if known is None or known.alerts or known.before_outage:
+            return True
+        return any(sight.reason not in IDLE for sight in known.sights.values())
 
     def _is_busy(self, guard: str) -> bool:
         own = self.replay.state.guards.get(guard)

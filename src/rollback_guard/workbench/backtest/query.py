@@ -35,8 +35,8 @@ async def deploys_of(source: PrometheusSource, query: str, plan: Plan, *, guards
         survey = await source.survey(group, slots[first : first + SLOTS_AT_ONCE])
         for _, failure in survey.failures():
             raise HistoryError(f"--deploys-query: {failure.reason}: {failure.detail}")
-        for slot in survey.slots():
-            measured = survey.observe(slot)[rule.id].measured
+        for place, slot in enumerate(survey.slots):
+            measured = survey.observe(place)[rule.id].measured
             now = frozenset(sample.labels for sample in measured.samples) if isinstance(measured, Answer) else before
             if slot > plan.start:
                 found.extend(_deploys(now - before, slot, guards))

@@ -85,7 +85,7 @@ class RuleTally:
         self.high[bucket] = high if before_high is None else max(high, before_high)
         nearest = min((low, high), key=worst.margin) if worst.is_ordered else min(values, key=worst.margin)
         if self.nearest is None or worst.margin(nearest) < worst.margin(self.nearest.value):
-            self.nearest = Nearest(value=nearest, at=slots[values.index(nearest)])
+            self.nearest = Nearest(value=nearest, at=slots[list(values).index(nearest)])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,10 +140,15 @@ class GuardTally:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """All of it, by rule id and by guard."""
+    """All of it, by rule id and by guard.
+
+    Attributes:
+        data_since: By data source the first slot for which it had anything to tell; what is older was not played.
+    """
 
     start: datetime
     end: datetime
+    data_since: dict[str, datetime] = field(default_factory=dict)
     rules: dict[str, RuleTally] = field(default_factory=dict)
     guards: dict[str, GuardTally] = field(default_factory=dict)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 
 from rollback_guard.core.judgement import Judgement
 from rollback_guard.core.model import Phase, Verdict
@@ -18,8 +19,10 @@ from rollback_guard.core.records import (
     IncidentOpened,
     Intended,
     Record,
+    Sight,
     Transition,
 )
+from rollback_guard.workbench.backtest.lane import Lane
 from rollback_guard.workbench.backtest.tally import MOST_KEPT, Conclusion, Deed, Episode, Spell, Tally
 
 
@@ -48,6 +51,41 @@ class Witness:
                     self._in_incident(record)
                 case _:
                     pass
+
+    def surveyed(self, lane: Lane) -> None:
+        """Take note of the values of a stretch."""
+        pieces = list(self._pieces(lane))
+        for rule in lane.group.rules:
+            tally, comparison = self.tally.rules[rule.id], rule.condition.comparison
+            tally.slots += lane.count - lane.done
+            if comparison is None:
+                continue
+            known, worst = lane.survey.worst(rule)
+            flags = known.to_bytes(lane.count, "little")
+            is_whole = 0 not in flags
+            for bucket, piece in pieces:
+                slots, values = lane.survey.slots[piece], worst[piece]
+                if is_whole:
+                    tally.take_values(bucket, slots, values, comparison)
+                elif 1 in flags[piece]:
+                    there = list(compress(zip(slots, values, strict=True), flags[piece]))
+                    tally.take_values(bucket, [at for at, _ in there], [value for _, value in there], comparison)
+
+    def _pieces(self, lane: Lane) -> Iterator[tuple[int, slice]]:
+        """Yield the slots that fall into each bucket, by their numbers."""
+        first = lane.done
+        while first < lane.count:
+            bucket = self.tally.bucket_of(lane.slot(first))
+            behind = max(first + 1, lane.before(self.tally.end_of(bucket)))
+            yield bucket, slice(first, behind)
+            first = behind
+
+    def passed_over(self, count: int, sights: Mapping[str, Sight]) -> None:
+        """Count slots in which everything stayed as it was."""
+        for rule, sight in sights.items():
+            if sight.reason is not None:
+                unknown = self.tally.rules[rule].unknown
+                unknown[sight.reason.value] = unknown.get(sight.reason.value, 0) + count
 
     def judged(self, slot: datetime, judgements: Mapping[str, Judgement]) -> None:
         """Count what was unknown in a slot."""

@@ -3,89 +3,155 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rollback_guard.core.condition import Comparison
 from rollback_guard.core.model import Rule
 from rollback_guard.core.units import format_duration
-from rollback_guard.workbench.trials.film import FIRING, INACTIVE, PENDING, UNKNOWN, Film
+from rollback_guard.workbench.trials.film import FIRING, INACTIVE, LETTERS, PENDING, UNKNOWN, Film, Track
+from rollback_guard.workbench.trials.scale import scale_of
 from rollback_guard.workbench.trials.trial import Trial
 
-COLUMNS = 64
 ROWS = 6
 MOST_RULES = 4
 
-EIGHTHS = " ▁▂▃▄▅▆▇█"
-STATES = {"inactive": "·", "pending": "p", "firing": "F", "unknown": "?"}
-"""The sign of each state; that of a column is the gravest of its slots."""
+MARGIN = 12
+"""Characters left of the picture: the longest number, a blank and the axis."""
 
-GRAVITY = ("firing", "pending", "unknown", "inactive")
+NARROWEST, WIDEST = 20, 120
+"""Columns of a picture."""
+
+DENSEST = 8
+"""Slots that one column may stand for; of a longer test only its end is drawn."""
+
+AFTER = 0.25
+"""How much of the time after the one that is asked for is drawn too, as a share of the time before it."""
+
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+ABOVE, BELOW = "↑", "↓"
+"""A value that no scale has room for."""
+
+SIGNS = {INACTIVE: ("·", "inactive"), PENDING: ("p", "pending"), FIRING: ("F", "firing"), UNKNOWN: ("?", "unknown")}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one column stands for: the worst value of its slots, and their gravest state."""
+    """What one column stands for: the worst value of its slots, NaN where there is none, and their gravest state."""
 
-    value: float | None
-    state: str
+    value: float
+    state: int
 
 
-def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, until: datetime) -> str:
-    """Return pictures of the rules from the beginning of the trial to some time."""
-    pictures = [_chart(trial, film, rule, until) for rule in rules[:MOST_RULES]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The part of a test that is drawn.
+
+    Attributes:
+        first: Its first slot.
+        last: Its last one.
+        asked: The slot of which something was expected.
+        density: How many slots a column stands for.
+    """
+
+    first: int
+    last: int
+    asked: int
+    density: int
+
+    @property
+    def columns(self) -> int:
+        """How many columns it takes."""
+        return (self.last - self.first) // self.density + 1
+
+
+def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: datetime, width: int) -> str:
+    """Return pictures of rules around some time, in as many characters as there is room for."""
+    window = _window(trial, asked_at, min(WIDEST, max(NARROWEST, width - MARGIN)))
+    pictures = ["\n".join(_picture(trial, film.tracks[rule.id], rule, window)) for rule in rules[:MOST_RULES]]
     if len(rules) > MOST_RULES:
         pictures.append(f"… and {len(rules) - MOST_RULES} more rules")
     return "\n".join(pictures)
 
 
-def _chart(trial: Trial, film: Film, rule: Rule, until: datetime) -> str:
+def _window(trial: Trial, asked_at: datetime, columns: int) -> Window:
+    asked = (asked_at - trial.start) // trial.slot_interval
+    last = min(len(trial.slots) - 1, asked + max(4, round(asked * AFTER)))
+    density = min(DENSEST, math.ceil((last + 1) / columns))
+    first = max(0, last + 1 - density * columns)
+    return Window(first=min(first, asked), last=last, asked=asked, density=density)
+
+
+def _picture(trial: Trial, track: Track, rule: Rule, window: Window) -> Iterator[str]:
     comparison = rule.condition.comparison
-    track = film.tracks[rule.id]
-    most = (until - trial.start) // trial.slot_interval + 1
-    names = {FIRING: "firing", PENDING: "pending", UNKNOWN: "unknown", INACTIVE: "inactive"}
-    frames = [
-        Column(None if math.isnan(value) else value, names[state])
-        for value, state in zip(track.values[:most], track.states[:most], strict=True)
-    ]
-    columns = list(_columns(frames, comparison))
-    values = [column.value for column in columns if column.value is not None and math.isfinite(column.value)]
-    lines = [f"{rule.name}: {' '.join(rule.condition.expr.split())}"]
-    if values and comparison is not None:
-        lines += _plot(columns, values, comparison.threshold)
-    slots = len(frames)
-    end = format_duration((slots - 1) * trial.slot_interval) if slots else "0s"
-    lines.append(f"{'state':>10} │{''.join(STATES[column.state] for column in columns)}")
-    lines.append(f"{'':>10} └{'0s'.ljust(max(2, len(columns) - len(end)))}{end}")
-    lines.append(f"{'':>12}" + "  ".join(f"{sign} {state}" for state, sign in STATES.items()))
-    return "\n".join(lines)
+    columns = list(_columns(track, window, comparison))
+    yield f"{rule.name}: {' '.join(rule.condition.expr.split())}"
+    values = [column.value for column in columns if math.isfinite(column.value)]
+    if values and (comparison is not None or len(set(values)) > 1):
+        yield from _plot(columns, values, comparison, scale_of(rule))
+    yield f"{'state':>{MARGIN - 2}} │{''.join(SIGNS[column.state][0] for column in columns)}"
+    yield from _time_axis(trial, window)
+    there = [state for state in LETTERS if any(column.state == state for column in columns)]
+    legend = [f"{SIGNS[state][0]} {SIGNS[state][1]}" for state in there]
+    legend += [f"nothing was known in {count} slots: {reason}" for reason, count in track.unknown.most_common(2)]
+    if track.series > 1:
+        legend.append(f"of {track.series} series the one that is nearest to breaching")
+    yield " " * MARGIN + ", ".join(legend)
 
 
-def _plot(columns: Sequence[Column], values: Sequence[float], threshold: float) -> Iterator[str]:
-    low, high = min(0.0, threshold, *values), max(threshold, *values)
+def _plot(
+    columns: Sequence[Column], values: Sequence[float], comparison: Comparison | None, label: Callable[[float], str]
+) -> Iterator[str]:
+    bounds = [0.0, *values] if comparison is None else [0.0, comparison.threshold, *values]
+    low, high = min(filter(math.isfinite, bounds)), max(filter(math.isfinite, bounds))
     high = high if high > low else low + 1
     step = (high - low) / ROWS
+    line = _row_of(comparison.threshold, low, step) if comparison is not None else None
     for row in range(ROWS - 1, -1, -1):
         bottom = low + row * step
-        here = bottom <= threshold < bottom + step or (row == ROWS - 1 and threshold == high)
-        label = f"{threshold:.4g}" if here else f"{bottom + step:.3g}" if row == ROWS - 1 else ""
-        cells = "".join(_bar(column.value, bottom, step, "╌" if here else " ") for column in columns)
-        yield f"{label:>10} {'┼' if here else '│'}{cells}"
+        text = label(bottom + step) if row == ROWS - 1 else label(low) if row == 0 else ""
+        if row == line and comparison is not None:
+            text = label(comparison.threshold)
+        empty = "╌" if row == line else " "
+        cells = "".join(_cell(column.value, bottom, step, row, empty) for column in columns)
+        yield f"{text:>{MARGIN - 2}} {'┼' if row == line else '│'}{cells}"
 
 
-def _bar(value: float | None, bottom: float, step: float, empty: str) -> str:
-    if value is None or not math.isfinite(value):
+def _row_of(value: float, low: float, step: float) -> int | None:
+    return min(ROWS - 1, int((value - low) / step)) if math.isfinite(value) else None
+
+
+def _cell(value: float, bottom: float, step: float, row: int, empty: str) -> str:
+    if math.isnan(value):
         return empty
-    filled = max(0, min(8, math.ceil((value - bottom) / step * 8)))
+    if math.isinf(value):
+        if value > 0:
+            return ABOVE if row == ROWS - 1 else EIGHTHS[-1]
+        return BELOW if row == 0 else empty
+    filled = max(0, min(8, math.ceil((value - bottom) / step * 8 - 1e-9)))
     return EIGHTHS[filled] if filled else empty
 
 
-def _columns(cells: Sequence[Column], comparison: Comparison | None) -> Iterator[Column]:
-    """Yield at most `COLUMNS` of them, each the worst of those that it stands for."""
-    width = max(1, math.ceil(len(cells) / COLUMNS))
-    for start in range(0, len(cells), width):
-        part = cells[start : start + width]
-        state = next(state for state in GRAVITY if any(cell.state == state for cell in part))
-        values = [cell.value for cell in part if cell.value is not None]
-        yield Column(min(values, key=comparison.margin, default=None) if comparison else None, state)
+def _time_axis(trial: Trial, window: Window) -> Iterator[str]:
+    """Yield the axis, and beneath it the time that was asked for."""
+    begin = format_duration(window.first * trial.slot_interval)
+    end = format_duration(window.last * trial.slot_interval)
+    rest = window.columns - len(begin) - len(end)
+    ends = f"{begin}{'─' * rest}{end}" if rest > 0 else begin
+    yield " " * (MARGIN - 1) + f"└{ends}"
+    place, text = (window.asked - window.first) // window.density, format_duration(window.asked * trial.slot_interval)
+    mark = f"{' ' * place}▲ {text}" if place < window.columns // 2 else f"{' ' * (place - len(text) - 1)}{text} ▲"
+    if place >= window.columns // 2 and place < len(text) + 1:
+        mark = f"{' ' * place}▲ {text}"
+    yield " " * MARGIN + mark
+
+
+def _columns(track: Track, window: Window, comparison: Comparison | None) -> Iterator[Column]:
+    """Yield the columns, each the worst of the slots that it stands for."""
+    for start in range(window.first, window.last + 1, window.density):
+        end = min(start + window.density, window.last + 1)
+        values = [value for value in track.values[start:end] if not math.isnan(value)]
+        worst = min(values, key=comparison.margin, default=math.nan) if comparison else max(values, default=math.nan)
+        states = track.states[start:end]
+        yield Column(worst, next(state for state in LETTERS if state in states))

@@ -27,6 +27,7 @@ def _failure_lines(path: str, failure: Failure) -> Iterator[str]:
     yield f"  {path}:{failure.line}: {failure.what}"
     yield from (f"    - expected  {printable(line)}" for line in failure.missing)
     yield from (f"    + got       {printable(line)}" for line in failure.surplus)
+    yield from (f"    hint: {printable(line)}" for line in failure.hints)
     yield from (f"    {line}" for line in failure.detail.splitlines())
 
 
@@ -75,6 +76,7 @@ def _file_data(file: FileVerdict) -> dict[str, object]:
                         "what": failure.what,
                         "missing": list(failure.missing),
                         "surplus": list(failure.surplus),
+                        "hints": list(failure.hints),
                         "detail": failure.detail,
                     }
                     for failure in trial.failures

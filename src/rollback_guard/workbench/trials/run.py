@@ -29,6 +29,9 @@ from rollback_guard.workbench.trials.world import World
 
 ActionTypes = Mapping[str, type[BaseModel]]
 
+WIDTH = 80
+"""Of a picture where nobody says how much room there is."""
+
 
 class Bench:
     """Play test files one after the other in one world; rule files that several of them name are read once.
@@ -38,15 +41,23 @@ class Bench:
         clock: Tells how long each took.
         action_types: The settings' model of each type of action.
         wanted: Only trials are played whose name this finds something in.
+        width: Characters for a picture.
     """
 
     def __init__(
-        self, world: World, clock: Clock, *, action_types: ActionTypes, wanted: re.Pattern[str] | None = None
+        self,
+        world: World,
+        clock: Clock,
+        *,
+        action_types: ActionTypes,
+        wanted: re.Pattern[str] | None = None,
+        width: int = WIDTH,
     ) -> None:
         self._world = world
         self._clock = clock
         self._types = action_types
         self._wanted = wanted
+        self._width = width
         self._rules: dict[tuple[Path, ...], tuple[Rules | None, tuple[Problem, ...]]] = {}
 
     def run(self, path: Path) -> FileVerdict:
@@ -72,7 +83,7 @@ class Bench:
         began = self._clock.elapsed()
         try:
             performance = perform(self._world, trial)
-            failures = [_failure(trial, each) for each in mismatches(trial, performance)]
+            failures = [_failure(trial, each) for each in mismatches(performance, width=self._width)]
             failures += [_refused(trial, *each) for each in performance.film.refusals]
         except (EvaluationError, WriteRefused, PromqlError) as error:
             failures = [Failure(line=trial.line, what="the test cannot be played", detail=str(error))]
@@ -132,6 +143,7 @@ def _failure(trial: Trial, mismatch: Mismatch) -> Failure:
         what=mismatch.what,
         missing=mismatch.missing,
         surplus=mismatch.surplus,
+        hints=mismatch.hints,
         detail=mismatch.chart,
     )
 

@@ -17,6 +17,7 @@ class Failure:
         what: What was asked, in words.
         missing: What was expected and is not there.
         surplus: What is there and was not expected.
+        hints: What may be the cause, as sentences.
         detail: A picture, or the server's words; may be empty.
     """
 
@@ -24,6 +25,7 @@ class Failure:
     what: str
     missing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     detail: str = ""
 
 

@@ -115,7 +115,8 @@ ESCALATIONS = counter(
 )
 NOTIFICATIONS = counter(
     "notifications_total",
-    "Attempts to deliver a notice through a channel, by result; `held_back` was told in a digest.",
+    "Attempts to deliver a notice through a channel, by result; `held_back` was told in a digest, of `empty` the "
+    "channel's templates left nothing.",
     "Do people hear of it?",
     *(CHANNEL, DELIVERY),
 )

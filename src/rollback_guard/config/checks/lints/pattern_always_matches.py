@@ -17,9 +17,9 @@ def check(asked: Asked) -> Iterator[Problem]:
         if not isinstance(node, VectorSelector):
             continue
         for match in matches_of(node):
-            found = _said(match)
-            if found:
-                yield asked.problem("pattern-always-matches", *found[:1], hint=found[1], at=match.value or '""')
+            if found := _said(match):
+                message, hint = found
+                yield asked.problem("pattern-always-matches", message, hint=hint, at=match.value or '""')
 
 
 def _said(match: Match) -> tuple[str, str] | None:

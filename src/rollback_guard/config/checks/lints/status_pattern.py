@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -13,7 +14,10 @@ from rollback_guard.core.promql import names
 from rollback_guard.core.promql.shape import Match, matches_of
 from rollback_guard.core.regex import RegexError, compile_regex
 
-HTTP = (str(code) for code in (0, *range(100, 600)))
+SENT_BY_NOBODY = frozenset({111, 222, 333, 555})
+"""With these, `5*` would match a status: whoever writes it means `5.*`. 444 is nginx's own."""
+
+HTTP = (str(code) for code in (0, *range(100, 600)) if code not in SENT_BY_NOBODY)
 CLASSES = (f"{digit}xx" for digit in range(1, 6))
 GRPC = (str(code) for code in (0, *range(6, 17)))
 CODES = "\n".join((*HTTP, *CLASSES, *GRPC))
@@ -21,6 +25,9 @@ CODES = "\n".join((*HTTP, *CLASSES, *GRPC))
 
 Those of gRPC that are also the first digit of a class are left out: `5` is rather half of a pattern.
 """
+
+NOT_HTTP = re.compile("[0-9]{4}")
+"""A code of another kind, such as those of SQL, which have five characters."""
 
 NUMERIC = frozenset("0123456789.[]()|^$*+?{},-xXdD\\")
 
@@ -42,7 +49,7 @@ def check(asked: Asked) -> Iterator[Problem]:
 
 @lru_cache(maxsize=100)
 def _matches_none(operator: str, value: str) -> bool:
-    if not value or not set(value) <= NUMERIC or not any(char.isdigit() for char in value):
+    if not value or not set(value) <= NUMERIC or not any(char.isdigit() for char in value) or NOT_HTTP.search(value):
         return False
     if operator in ("=", "!="):
         return ".." in value or value.endswith((".*", ".+")) or "|" in value

@@ -1,0 +1,216 @@
+"""Say what may have been the cause where an expectation was not met."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from rollback_guard.config.problems import quoted
+from rollback_guard.core import wording
+from rollback_guard.core.judgement import Judgement, most_telling
+from rollback_guard.core.model import Labels, Phase, Rule, Verdict
+from rollback_guard.core.observation import ROAD, Unknown
+from rollback_guard.core.records import Decided, Reason
+from rollback_guard.core.units import format_duration
+from rollback_guard.workbench.trials.document import DecisionTest, ExpectedDecision
+from rollback_guard.workbench.trials.film import FIRING, Film
+from rollback_guard.workbench.trials.seen import SeenAlert, SeenState, decided, frames
+from rollback_guard.workbench.trials.trial import Trial
+
+MOST_DIFFERENCES = 2
+"""Labels that may differ between two alerts that are taken for one."""
+
+MOST_HINTS = 4
+
+AROUND = 24
+"""Characters shown around the place where two texts begin to differ."""
+
+REMEDIES = {
+    Reason.NOT_ARMED: "Begin one with `rollouts`.",
+    Reason.ALREADY_BAD: "Begin the rollout before the breach.",
+    Reason.BLIND: "The chart shows where nothing is known, and of what.",
+    Reason.IN_PROGRESS: "Look at the decision before.",
+    Reason.AWAITING_APPROVAL: "Nobody approves anything in a test; it ends by the clock.",
+}
+"""What a test can do about what held a guard."""
+
+
+def on_labels(
+    missing: Sequence[SeenAlert] | Sequence[SeenState], surplus: Sequence[SeenAlert] | Sequence[SeenState]
+) -> Iterator[str]:
+    """Say in what little an expected alert and one that is there differ."""
+    left = list(surplus)
+    for one in missing[:MOST_HINTS]:
+        near = min(left, key=lambda other: len(_differing(one.labels, other.labels)), default=None)  # noqa: B023
+        if near is None or len(_differing(one.labels, near.labels)) > MOST_DIFFERENCES:
+            continue
+        left.remove(near)
+        for name in _differing(one.labels, near.labels):
+            yield _difference("label", name, dict(one.labels).get(name), dict(near.labels).get(name))
+        if one.labels == near.labels and isinstance(one, SeenAlert) and isinstance(near, SeenAlert):
+            for name in _differing(one.annotations, near.annotations):
+                yield _difference("annotation", name, dict(one.annotations).get(name), dict(near.annotations).get(name))
+
+
+def _differing(one: Labels, other: Labels) -> list[str]:
+    return sorted({name for name, _ in set(one) ^ set(other)})
+
+
+def _difference(what: str, name: str, expected: str | None, got: str | None) -> str:
+    if expected is None:
+        return f"the {what} {quoted(name)} is there and was not expected: all of them have to be listed"
+    if got is None:
+        return f"the {what} {quoted(name)} was expected and is not there"
+    if max(len(expected), len(got)) <= AROUND:
+        return f"the {what} {quoted(name)} is {got!r}, not {expected!r}"
+    at = next((place for place, pair in enumerate(zip(expected, got, strict=False)) if pair[0] != pair[1]), None)
+    at = min(len(expected), len(got)) if at is None else at
+    return f"the {what} {quoted(name)} is {_around(got, at)}, not {_around(expected, at)}"
+
+
+def _around(text: str, at: int) -> str:
+    """Return a part of a text around the place where it begins to differ."""
+    start = max(0, at - AROUND // 2)
+    part = text[start : at + AROUND]
+    return ("…" if start else "") + repr(part) + ("…" if at + AROUND < len(text) else "")
+
+
+def on_rules(
+    trial: Trial, film: Film, alertname: str, slot: datetime, missing: Sequence[SeenAlert] | Sequence[SeenState]
+) -> Iterator[str]:
+    """Say what is the case of the rules, and when what was expected is so."""
+    if not missing:
+        for rule, _ in frames(trial, film, alertname, slot):
+            yield from _since(trial, film, rule, slot)
+        return
+    for number, (rule, frame) in enumerate(frames(trial, film, alertname, slot)):
+        if number == MOST_HINTS:
+            return
+        alerts = frame.alerts.get(rule.id, {})
+        judgement = frame.judgements.get(rule.id)
+        for alert in list(alerts.values())[:MOST_HINTS]:
+            if alert.phase is Phase.PENDING:
+                yield _pending(trial, rule, alert.active_at, alert.stalled)
+        if judgement is not None and judgement.verdict is Verdict.UNKNOWN:
+            yield f"nothing is known of {quoted(rule.name)} then: {_unknown(rule, judgement)}"
+        elif judgement is not None and not alerts:
+            yield from _value(rule, judgement)
+        if not any(alert.phase is Phase.FIRING for alert in alerts.values()):
+            yield from _fires_when(trial, film, rule, slot)
+
+
+def _pending(trial: Trial, rule: Rule, active_at: datetime, stalled: timedelta) -> str:
+    since = format_duration(active_at - trial.start)
+    until = active_at + rule.hold + stalled - trial.start
+    slots = -(-until // trial.slot_interval) * trial.slot_interval
+    words = f"{quoted(rule.name)} is pending since {since}, and `for` is {format_duration(rule.hold)}"
+    if stalled:
+        words += f", of which nothing was known for {format_duration(stalled)}"
+    return f"{words}: it cannot fire before {format_duration(slots)}"
+
+
+def _value(rule: Rule, judgement: Judgement) -> Iterator[str]:
+    comparison, told = rule.condition.comparison, most_telling(judgement, rule.condition.comparison)
+    if comparison is None or told is None or told.value is None or math.isnan(told.value):
+        return
+    value, threshold = wording.number(told.value), wording.number(comparison.threshold)
+    yield f"{quoted(rule.name)} measures {value} then, not {wording.SIDE[comparison.op]} {threshold}"
+
+
+def _fires_when(trial: Trial, film: Film, rule: Rule, slot: datetime) -> Iterator[str]:
+    """Say when it fires, before or after the time that was asked for."""
+    track, asked = film.tracks[rule.id].states, (slot - trial.start) // trial.slot_interval
+    after = track.find(FIRING, asked + 1)
+    if after >= 0:
+        late = (after - asked) * trial.slot_interval
+        slots = "one evaluation" if after == asked + 1 else f"{after - asked} evaluations"
+        yield f"{quoted(rule.name)} fires {format_duration(late)} later, {slots} after this one"
+    before = track.rfind(FIRING, 0, asked)
+    if before >= 0:
+        end = format_duration((before + 1) * trial.slot_interval)
+        yield f"{quoted(rule.name)} had fired, and did no more from {end} on"
+
+
+def _since(trial: Trial, film: Film, rule: Rule, slot: datetime) -> Iterator[str]:
+    """Say since when it fires."""
+    track, asked = film.tracks[rule.id].states, (slot - trial.start) // trial.slot_interval
+    if asked < len(track) and track[asked] == FIRING:
+        first = asked
+        while first and track[first - 1] == FIRING:
+            first -= 1
+        yield f"{quoted(rule.name)} fires since {format_duration(first * trial.slot_interval)}"
+
+
+def _unknown(rule: Rule, judgement: Judgement) -> str:
+    match judgement.reason:
+        case Unknown.STALE:
+            age = format_duration(rule.max_age) if rule.max_age else "0s"
+            return f"its samples are older than {age}. Give them closer together, or the rule a longer `max_age`"
+        case Unknown.ABSENT:
+            return "the series is not there, and `no_data` says that this is no health"
+        case Unknown.NAN:
+            return "the value is NaN, as 0/0 is, and there is nothing to judge. Prometheus would compare it"
+        case Unknown.NO_TRAFFIC:
+            return "`when` does not hold, so there is nothing to judge"
+        case Unknown.PROBE_NOT_MADE:
+            return "the probe could not be made"
+        case Unknown.MISSED:
+            return "the slot was missed"
+        case reason if reason in ROAD:
+            return "there is an outage"
+        case _:
+            return judgement.detail or "some of its series are unknown"
+
+
+def on_decisions(
+    trial: Trial, film: Film, test: DecisionTest, own: Sequence[Decided], got: Sequence[Decided]
+) -> Iterator[str]:
+    """Say why a guard concluded what it did, and when it concluded what was expected."""
+    asked = trial.start + test.eval_time
+    for each in got[:MOST_HINTS]:
+        yield f"{decided(each)}: {wording.why(each.reason)}. {REMEDIES.get(each.reason, '')}".strip()
+    if not test.exp_decisions:
+        return
+    first = test.exp_decisions[0]
+    times = [each.at for each in own if is_met(first, each)]
+    later = min((at for at in times if at > asked), default=None)
+    earlier = max((at for at in times if at <= asked), default=None)
+    if later is not None:
+        yield f"it concludes {first.decision}{f'/{first.reason}' if first.reason else ''} {format_duration(later - asked)} later"
+    elif earlier is not None and not any(is_met(first, each) for each in got):
+        at = format_duration(earlier - trial.start)
+        yield f"it concluded {first.decision}{f'/{first.reason}' if first.reason else ''} at {at}, and more since"
+    elif not own:
+        yield from _why_nothing(trial, film, test.guard)
+
+
+def _why_nothing(trial: Trial, film: Film, guard: str) -> Iterator[str]:
+    rules = [trial.policy.rules[rule] for rule in sorted(trial.policy.guards[guard].rules)]
+    fired = [rule for rule in rules if FIRING in film.tracks[rule.id].states]
+    if not fired:
+        yield f"no rule of {quoted(guard)} fires in this test"
+
+
+def on_samples(expected: Sequence[tuple[Labels, float]], said: Sequence[tuple[Labels, float]]) -> Iterator[str]:
+    """Say in what little a sample that was expected and one that is there differ."""
+    left = list(said)
+    for labels, value in expected[:MOST_HINTS]:
+        near = min(left, key=lambda other: len(_differing(labels, other[0])), default=None)  # noqa: B023
+        if near is None:
+            return
+        if near[0] == labels and math.isclose(near[1], value, rel_tol=1e-9):
+            yield f"{value!r} and {near[1]!r} differ by a rounding error: `fuzzy_compare` or `round()` may help"
+        elif 0 < len(_differing(labels, near[0])) <= MOST_DIFFERENCES:
+            for name in _differing(labels, near[0]):
+                yield _difference("label", name, dict(labels).get(name), dict(near[0]).get(name))
+        left.remove(near)
+
+
+def is_met(expected: ExpectedDecision, got: Decided) -> bool:
+    """Say whether a decision is the one that was expected."""
+    return (
+        expected.decision == got.decision.value
+        and (expected.reason is None or expected.reason == got.reason.value)
+        and (expected.action is None or expected.action == (got.action or ""))
+    )
