@@ -35,6 +35,7 @@ demo: install ## break a small shop and watch the guard mend it (about a minute)
 test: install ## all tests, against real Prometheus and Alertmanager
 	@deploy/install/programs.sh prometheus promtool prometheus-alertmanager
 	@deploy/install/programs.sh faketime || echo "Going on without faketime: no test sets the clock of a running daemon."
+	@deploy/install/programs.sh chromium || echo "Going on without chromium: no test looks at the pages."
 	@$(BIN)/pytest $(ARGS) $(TESTS)
 
 .PHONY: chaos

@@ -140,7 +140,7 @@ class Action(Protocol):
 
     @property
     def goal(self) -> str:
-        """The goal state for people, without secrets: ``PATCH https://flags…/new-checkout``."""
+        """The goal state for people, as it was written, without secrets: ``PATCH https://flags…/new-checkout``."""
         ...
 
     async def execute(self, call: Call) -> str:

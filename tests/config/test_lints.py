@@ -63,6 +63,14 @@ SOUND = [
     "delta(kafka_consumergroup_lag[10m]) > 100",
     "changes(process_start_time_seconds[10m]) > 2",
     "resets(http_requests_total[10m]) > 3",
+    "resets(node_uptime_seconds[10m]) > 0",
+    "minio_cluster_nodes_offline_total > 0",
+    "slo:period_error_budget_remaining:ratio < 0.1",
+    'rate(pg_errors_total{code=~"53300|57014"}[5m]) > 0',
+    "histogram_quantile(0.9, sum without (pod) (rate(x_seconds_bucket[5m]))) > 1",
+    "histogram_quantile(0.9, sum(rate(x_seconds[5m]))) > 1",
+    "histogram_quantile(0.9, rate(x_seconds_bucket[5m])) > 1",
+    "histogram_quantile(0.9, topk by (job) (9, rate(x_seconds_bucket[5m]))) > 1",
     "count by (job) (up == 0) / count by (job) (up) > 0.5",
     "count(count by (version) (app_info)) > 1",
     'max(topk(3, rate(errors_total{job="a"}[5m]))) > 5',
@@ -148,6 +156,11 @@ FAULTY = {
         "increase((sum by (job) (x_total))[1h:1m]) > 1",
         "rate(job:x:sum[5m]) > 1",
     ],
+    "quantile-without-le": [
+        "histogram_quantile(0.9, sum(rate(x_seconds_bucket[5m]))) > 1",
+        "histogram_quantile(0.9, (sum by (job) (rate(x_seconds_bucket[5m])))) > 1",
+        "1 < histogram_quantile(0.9, sum without (le) (rate(x_seconds_bucket[5m])))",
+    ],
     "nan-in-aggregation": [
         "sum(rate(a_total[5m]) / rate(b_total[5m])) > 1",
         "avg by (job) (100 * (rate(a_total[5m]) / rate(b_total[5m]))) > 1",
@@ -173,6 +186,7 @@ FAULTY = {
     ],
     "status-pattern": [
         'rate(x_total{code=~"5"}[5m]) > 1',
+        'rate(x_total{code=~"5*"}[5m]) > 1',
         'rate(x_total{status=~"5."}[5m]) > 1',
         'rate(x_total{status_code=~"5.0{2}."}[5m]) > 1',
         'rate(x_total{code=~"6.."}[5m]) > 1',
@@ -195,6 +209,8 @@ FAULTY = {
     "threshold-unit": [
         'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 5',
         "sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 5",
+        '(sum(rate(x_total{code=~"5.."}[5m])) or vector(0)) / sum(rate(x_total[5m])) > 5',
+        "sum(rate(errors_total[5m])) / clamp_min(sum(rate(requests_total[5m])), 1) > 5",
         'sum(rate(x_total{code=~"2.."}[5m])) / sum(rate(x_total[5m])) < 99',
         "job:availability:ratio < 99.9",
         "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 500",
@@ -220,6 +236,7 @@ FAULTY = {
         "rate(x_total[5m]) >= 0",
         "up <= 1",
         "abs(x) > -1",
+        "histogram_quantile(95, sum by (le) (rate(x_seconds_bucket[5m]))) > 2",
         'sum(rate(x_total{a="b"}[5m])) / sum(rate(x_total[5m])) <= 1',
     ],
 }

@@ -545,7 +545,7 @@ def test_the_cost_of_telling_many_at_once_grows_with_their_number_and_not_with_i
 def test_orders_of_people_are_told_with_who_and_why():
     film = Told(replace(the_policy(veto=minutes(30)), undos={"disable-new-checkout": "enable-new-checkout"}))
     film.ask(StartRollout(by="ci", guard="checkout", rollout="r41", version="41"), at=slot(0))
-    assert film.told[0].title == "checkout: rollout r41 of 41 begins, by ci"
+    assert film.told[0].title == "checkout: rollout r41 of version 41 begins, by ci"
     film.ask(Pause(by="alice", why="game day", lasting=minutes(1)), at=slot(0))
     assert film.told[0].title == "all guards: paused by alice until 2024-05-01 12:01:00 UTC: game day"
     assert "rollback-guard resume --all" in film.told[0].body
@@ -569,6 +569,8 @@ def test_orders_of_people_are_told_with_who_and_why():
     assert film.told[0].title == "checkout: taking back step 1 by enable-new-checkout for carol: false alarm"
     film.ask(FinishRollout(by="ci", guard="checkout"), at=slot(7))
     assert film.told[0].title == "checkout: rollout r41 finished by ci"
+    film.ask(StartRollout(by="ci", guard="checkout", version="v2.0.0"), at=slot(8))
+    assert film.told[0].title == "checkout: rollout v2.0.0 begins, by ci"
 
 
 def test_a_trigger_is_told_with_the_steps_it_runs():

@@ -285,6 +285,13 @@ class TestATrigger:
         unknown = outcome is Outcome.UNKNOWN
         assert film.conclusions()[-1] == ("hand_over/outcome_unknown" if unknown else "act/triggered")
 
+    def test_skips_no_step_for_its_labels_and_asks_nobody_to_approve_one(self):
+        film = healthy(playbook=(STEPS[0], asking(select=series(alertname="DataCorruption"))), veto=minutes(5))
+        ask(film, slot(0), Trigger)
+        film.conclude(Outcome.SUCCEEDED, at=slot(1))
+        assert film.intents() == [("flag-off", slot(0)), ("rollback", slot(1))]
+        assert film.incident().waiting is None
+
     def test_of_all_steps_tells_people_in_passing(self):
         film = healthy(playbook=(a_step("", notify=("dba",)), *STEPS, a_step("", notify=("boss",))))
         ask(film, slot(0), Trigger)

@@ -77,6 +77,15 @@ INF = math.inf
         ("0/0 * up", -INF, INF),
         ("up * Inf", -INF, INF),
         ("(up)", 0, 1),
+        ("quantile(0.9, up)", 0, 1),
+        ("quantile(90, up)", INF, INF),
+        ("histogram_quantile(0.9, x)", -INF, INF),
+        ("histogram_quantile(95, x)", INF, INF),
+        ("quantile_over_time(-1, x[5m])", -INF, -INF),
+        ("quantile_over_time(scalar(y), x[5m])", -INF, INF),
+        ('(rate(x{a="b"}[5m]) or vector(0)) / rate(x[5m])', 0, 1),
+        ('rate(x{a="b"}[5m]) / clamp_min(rate(x[5m]), 1)', 0, 1),
+        ('(rate(x{a="b"}[5m]) or vector(7)) / rate(x[5m])', 0, INF),
     ],
 )
 def test_bounds_are_those_of_functions_and_names(expr, low, high):
@@ -246,6 +255,8 @@ def test_each_node_knows_what_is_around_it():
         ("job:availability:ratio", False, False, True, 1),
         ("deployment_replicas_unavailable", False, False, False, 0),
         ("errors_of_successes_total", True, False, False, 0),
+        ("minio_cluster_disk_offline_total", False, False, False, 0),
+        ("slo:error_budget_remaining:ratio", False, False, True, 0),
     ],
 )
 def test_names_promise_what_they_promise(name, counter, gauge, ratio, tone):

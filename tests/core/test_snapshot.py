@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from build import MINUTE, NO_LABELS, Film, a_group, a_guard, a_policy, a_rule, a_step, minutes, seen, slot
-from rollback_guard.core.model import SIGNAL, Approval, Armed, Blindness, Fleet, Level, Limits
+from rollback_guard.core.model import SIGNAL, Approval, Armed, Blindness, Fleet, Level, Limits, labels_of
 from rollback_guard.core.operations import (
     Acknowledge,
     Approve,
@@ -22,7 +22,7 @@ from rollback_guard.core.operations import (
 )
 from rollback_guard.core.orders import MaintenanceChanged, RolloutStarted, Signal, Window
 from rollback_guard.core.records import Outcome, Reason, Wait
-from rollback_guard.core.snapshot import JournalView, Matter, OutboxView, ReloadView, Running, build
+from rollback_guard.core.snapshot import JournalView, Matter, OutboxView, ReloadView, Running, StepView, build
 from rollback_guard.core.story import tell
 
 BREACH, PASS = {"g/r": seen("b")}, {"g/r": seen("p")}
@@ -55,6 +55,21 @@ def test_where_nothing_is_the_matter_nothing_is_said():
     assert (guard.armed, guard.braked_by, guard.paused, guard.waiting, guard.rollout) == (True, None, None, None, None)
     assert guard.remarks == ()
     assert picture(film, slot(0)).remarks == ()
+
+
+def test_the_steps_of_a_guard_say_what_it_minds_before_it_begins_them():
+    asking = a_step("restore", select=labels_of({"alertname": "r"}), approve=Approval(within=minutes(5)))
+    film = a_film(playbook=(a_step(), asking, a_step("", notify=("team",))), warm_up=minutes(60))
+    film.show(slot(0), PASS)
+    assert [(each.name, each.applies) for each in view(film, slot(0)).steps] == [
+        ("flag-off", True),
+        ("restore", False),
+        ("notify team", True),
+    ]
+    film.show(slot(1), BREACH)
+    (_, step, _) = view(film, slot(1)).steps
+    assert step == StepView(name="restore", select=labels_of({"alertname": "r"}), approve=minutes(5))
+    assert view(film, slot(1)).playbook == ("flag-off", "restore", "notify team")
 
 
 @pytest.mark.parametrize(

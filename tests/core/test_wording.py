@@ -31,6 +31,12 @@ def test_a_time_of_another_day_comes_with_its_date():
     assert wording.moment(AT.replace(day=2), AT) == "2026-03-02 10:00:00"
 
 
+def test_a_rollout_that_is_called_by_its_version_is_called_so_once():
+    assert wording.rollout("r-42", "42") == "r-42 of version 42"
+    assert wording.rollout("v2.0.0", "v2.0.0") == "v2.0.0"
+    assert wording.rollout("r-42", "") == "r-42"
+
+
 @pytest.mark.parametrize("otherwise", Otherwise)
 def test_every_way_in_which_waiting_may_end_has_words_of_its_own(otherwise):
     said = {wording.awaited(Wait.APPROVAL, each) for each in Otherwise}

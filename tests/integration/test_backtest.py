@@ -118,6 +118,11 @@ def test_firings_are_classified(here, server):
     assert data["guards"][0]["score"]["incidents_detected"] == 1
 
 
+def test_an_incident_outside_of_the_time_is_not_missed(here, server):
+    (here / "incidents.csv").write_text("start,end\n2020-01-01T00:00:00Z,2020-01-01T01:00:00Z\n")
+    assert found(here, server, "--incidents", "incidents.csv")["incidents"] == []
+
+
 def test_deploys_are_found_by_a_query(here, server):
     data = found(here, server, "--deploys-query", "queue_length > 0")
     assert data["deploys"]

@@ -83,6 +83,10 @@ RULES = {
         {"expr": f'sum(rate(shop_requests_total{{job="target", code=~"5.."}}[10s])) / {REQUESTS} > 1e6'},
         {("online-no-match", NOTICE), ABSENT},
     ),
+    "NoPast": (
+        {"expr": f"{REQUESTS} > 1e6 * {REQUESTS.replace('[10s]', '[10s] offset 1w')}"},
+        {("online-no-history", WARNING)},
+    ),
     "RatioOfNothing": (
         {"expr": 'sum(rate(shop_requests_total{job="shop", code=~"5.."}[10s])) / sum(rate(shop_requests_total{job="shop"}[10s])) > 1'},
         {ABSENT, ("online-no-match", WARNING)},
@@ -102,6 +106,7 @@ RULES = {
     "RawCounter": ({"expr": "sum(shop_requests_total) > 1e6"}, {("online-raw-counter", WARNING)}),
     "IncreaseByHand": ({"expr": "sum(shop_requests_total) - sum(shop_requests_total offset 2s) > 1e6"}, NONE),
     "CountOfCounters": ({"expr": "count(shop_requests_total) > 1e6"}, NONE),
+    "ResetsOfGauge": ({"expr": "sum(resets(shop_depth[10s])) > 9"}, NONE),
     "NoHistogram": ({"expr": "histogram_quantile(0.9, shop_depth) > 9"}, {ABSENT, ("online-no-histogram", WARNING)}),
     # the present
     "Breach": ({"expr": "sum(shop_depth) > 2.5", "for": "10m"}, {("online-breaches-now", NOTICE)}),
@@ -612,7 +617,21 @@ def test_the_exit_code_tells_findings_of_each_kind_apart(prometheus, tmp_path):
     assert check(*online, cwd=tmp_path).returncode == 0
     assert check(*online, "--strict", cwd=tmp_path).returncode == 1
     write(tmp_path, {"Broken": {"expr": "double_exponential_smoothing(shop_depth[5m], 0.5, 0.5) > 1"}})
-    assert check(*online, cwd=tmp_path).returncode == 1
+    ran = check(*online, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.endswith("1 rule, 0 guards in 1 file: 1 error\n")
+
+
+def test_the_findings_of_both_kinds_stand_in_the_order_of_the_files(prometheus, tmp_path):
+    rules = {
+        "Never": {"expr": 'sum(rate(shop_requets_total{job="target"}[1m])) > 1'},
+        "Short": {"expr": "sum(rate(shop_depth_total[1ms])) > 1"},
+    }
+    write(tmp_path, rules)
+    words = ("rules.yaml", "--online", "--prometheus", prometheus.url, "--output", "json")
+    found = json.loads(check(*words, cwd=tmp_path).stdout)["problems"]
+    assert [each["line"] for each in found] == sorted(each["line"] for each in found)
+    assert {"online-never", "short-range"} <= {each["id"] for each in found}
 
 
 def test_json_and_annotations_hold_the_findings_too(prometheus, tmp_path):

@@ -22,7 +22,7 @@ import trustme
 from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
-from build import MINUTE, START, Film, a_group, a_guard, a_policy, a_rule, a_step, minutes, seen, slot
+from build import MINUTE, START, Film, a_group, a_guard, a_policy, a_rule, a_step, minutes, seen, series, slot
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.web import Certificate, TokenFile
 from rollback_guard.cli import VERBS, main
@@ -192,9 +192,40 @@ def test_a_trigger_of_all_steps_takes_them_in_their_order(guarding):
     daemon = Guarding()
     order = guarding(daemon)
     planned = order("trigger", "checkout", "--all", "--plan", "-o", "json")
-    assert json.loads(planned.stdout) == {"guard": "checkout", "steps": ["flag-off", "rollback"], "refused_because": []}
+    assert json.loads(planned.stdout) == {
+        "guard": "checkout",
+        "steps": ["flag-off", "rollback"],
+        "would_be_skipped": [],
+        "would_be_asked_for": [],
+        "refused_because": [],
+    }
     assert order("trigger", "checkout", "--all", "-r", "x", "-y").exit_code == 0
     assert daemon.of(Triggered)[0].steps == (0, 1)
+
+
+def test_a_plan_marks_the_steps_that_the_guard_by_itself_would_skip_or_ask_for(guarding):
+    restore = a_step("restore", select=series(alertname="DataCorruption"), approve=Approval(within=5 * MINUTE))
+    cheap = a_step("flag-off", select=series(alertname="r"))
+    policy = a_policy([GROUP], [a_guard(playbook=(cheap, restore, a_step("rollback")), warm_up=60 * MINUTE)])
+    daemon = Guarding(policy)
+    order = guarding(daemon)
+    planned = order("trigger", "checkout", "--all", "--plan")
+    assert planned.stdout == (
+        "Guard checkout runs now, whatever its rules say:\n"
+        '  1. flag-off (by itself the guard would skip it, for nothing with alertname="r" fires)\n'
+        '  2. restore (by itself the guard would skip it, for nothing with alertname="DataCorruption" fires, '
+        "and would ask for approval first)\n"
+        "  3. rollback\n"
+        "For you nothing is skipped and nobody is asked: every step of this plan is run.\n"
+    )
+    daemon.show("b")
+    assert "  1. flag-off\n  2. restore (by itself" in order("trigger", "checkout", "--all", "--plan").stdout
+    document = json.loads(order("trigger", "checkout", "--all", "--plan", "-o", "json").stdout)
+    assert (document["would_be_skipped"], document["would_be_asked_for"]) == (["restore"], ["restore"])
+    assert order("trigger", "checkout", "--all", "-r", "breach", "-y").exit_code == 0
+    for _ in range(3):
+        daemon.film.conclude(Outcome.SUCCEEDED, at=daemon.now)
+    assert [each.action for each in daemon.of(Intended)] == ["flag-off", "restore", "rollback"]
 
 
 @pytest.mark.parametrize("arguments", [("--step", "rollback", "--all"), ()])
@@ -645,7 +676,7 @@ def test_status_shows_who_paused_what_waits_and_which_rollout_is_under_way(guard
     assert "checkout: Step 1, flag-off, waits another 9m" in shown
     assert "loopback takes care of it" in shown
     assert re.search(r"\n  rollback-guard veto checkout --reason … +cancels the playbook\n", shown)
-    assert "search: Rollout 41 of version 41 under way" in shown
+    assert "search: Rollout 41 under way" in shown
     rows = {line.split()[0]: line.split()[1] for line in shown.splitlines() if line and not line.startswith(" ")}
     assert rows["checkout"] == "waiting"
     assert rows["search"] == "paused"

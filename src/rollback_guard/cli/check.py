@@ -65,6 +65,7 @@ def _status(report: Report, *, strict: bool) -> int:
 
 def _check_online(offline: Report, output: str, prometheus: str | None, *, strict: bool) -> int:
     """Print what the files tell, ask, print what the servers tell."""
+    from rollback_guard.config.problems import in_order
     from rollback_guard.config.report import Report
     from rollback_guard.workbench.online import telling
 
@@ -74,7 +75,7 @@ def _check_online(offline: Report, output: str, prometheus: str | None, *, stric
             click.echo(line)
     asked = _ask(loaded, prometheus)
     found = Report(loaded=loaded, problems=loaded.ignores.sift(asked.problems))
-    both = Report(loaded=loaded, problems=(*offline.problems, *found.problems))
+    both = Report(loaded=loaded, problems=in_order((*offline.problems, *found.problems)))
     if output == "json":
         data: dict[str, Any] = both.as_data() | {"online": telling.as_data(asked)}
         click.echo(json.dumps(data, indent=2))

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from rollback_guard.workbench.trials.crew import Errand
     from rollback_guard.workbench.trials.verdict import FileVerdict
 
-FINDINGS, USAGE, UNREACHABLE = 1, 2, 3
+FINDINGS, UNREACHABLE = 1, 3
+INTERRUPTED = 130
+"""As shells say it of a program that Ctrl-C ended."""
+
+COLOURS: dict[str, dict[str, Any]] = {
+    "failed": {"fg": "red", "bold": True},
+    "succeeded": {"fg": "green"},
+    "expected": {"fg": "green"},
+    "got": {"fg": "red"},
+    "hint": {"fg": "yellow"},
+    "picture": {"dim": True},
+}
 
 
 def _pattern(_: click.Context, __: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -47,50 +61,80 @@ def command(
 ) -> None:
     """Play the tests of PATHS: what rules and guards do, slot by slot, before production sees them.
 
-    PATHS are test files in promtool's format, or directories with files called *.test.yaml. Their series are put into
-    a real Prometheus that is started for this run; alerts, states and decisions are those of the functions that run
-    live. docs/testing.md explains the format, with outages, health checks and actions that help or do not.
+    PATHS are test files in promtool's format, or directories with files called *.test.yaml, *_test.yaml or
+    *-test.yaml. Their series are put into a real Prometheus that is started for this run; alerts, states and decisions
+    are those of the functions that run live. docs/testing.md explains the format, with outages, health checks and
+    actions that help or do not.
 
     Ends with 0 when every test succeeded, with 1 when one failed or a file is wrong, with 3 when no Prometheus can be
     started.
     """
-    from rollback_guard.adapters.actions import registry
     from rollback_guard.adapters.clock import SystemClock
-    from rollback_guard.adapters.ephemeral import EphemeralError
-    from rollback_guard.workbench.trials import report
-    from rollback_guard.workbench.trials.run import Bench, test_files
-    from rollback_guard.workbench.trials.world import World
+    from rollback_guard.adapters.ephemeral import EphemeralError, find_prometheus
+    from rollback_guard.workbench.trials.crew import Errand
+    from rollback_guard.workbench.trials.files import test_files
 
-    files = list(test_files(paths))
+    files = test_files(paths)
     if not files:
-        click.echo("There is no file called *.test.yaml under these paths.", err=True)
+        click.echo("Error: there is no test file under these paths, such as checkout.test.yaml.", err=True)
         sys.exit(FINDINGS)
     clock = SystemClock()
     began = clock.elapsed()
     verdicts: list[FileVerdict] = []
     try:
-        with World(prometheus_binary) as world:
-            bench = Bench(world, clock, action_types=registry.settings_types(), wanted=wanted)
-            for number, path in enumerate(files):
-                _progress(f"{number}/{len(files)} {path}")
-                verdicts.append(bench.run(path))
-                _progress("")
-                if output == "human":
-                    for line in report.lines_of(verdicts[-1], verbose=verbose):
-                        click.echo(line)
+        errand = Errand(binary=find_prometheus(prometheus_binary), wanted=wanted, width=_width())
+        _play(files, errand, verdicts, shows=output == "human", verbose=verbose)
     except EphemeralError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {error.message}", err=True)
+        if error.hint:
+            click.echo(error.hint, err=True)
         sys.exit(UNREACHABLE)
-    took_s = (clock.elapsed() - began).total_seconds()
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted after {len(verdicts)} of {len(files)} files.", err=True)
+        sys.exit(INTERRUPTED)
+    _finish(verdicts, output, (clock.elapsed() - began).total_seconds())
+
+
+def _play(files: Sequence[Path], errand: Errand, verdicts: list[FileVerdict], *, shows: bool, verbose: bool) -> None:
+    """Play the files, and show each as soon as all before it are there."""
+    from rollback_guard.adapters.clock import SystemClock
+    from rollback_guard.workbench.progress import Meter
+    from rollback_guard.workbench.trials import report
+    from rollback_guard.workbench.trials.crew import play_files
+
+    clock = SystemClock()
+    meter = Meter(clock)
+    try:
+        for verdict in play_files(files, errand, clock, lambda share: meter.tell("playing", share)):
+            verdicts.append(verdict)
+            if shows:
+                meter.end()
+                for kind, line in report.lines_of(verdict, verbose=verbose):
+                    click.echo(_painted(kind, line))
+    finally:
+        meter.end()
+
+
+def _finish(verdicts: Sequence[FileVerdict], output: str, took_s: float) -> None:
+    from rollback_guard.workbench.trials import report
+
     if output == "json":
         click.echo(report.as_json(verdicts, took_s))
     elif output == "junit":
         click.echo(report.as_junit(verdicts, took_s))
     click.echo(report.summary(verdicts, took_s), err=True)
+    if not any(verdict.trials or verdict.problems for verdict in verdicts):
+        click.echo("Error: no test has a name that --run matches.", err=True)
+        sys.exit(FINDINGS)
     sys.exit(FINDINGS if any(verdict.is_failed for verdict in verdicts) else 0)
 
 
-def _progress(text: str) -> None:
-    """Show where a long run is, to people who look."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+def _width() -> int:
+    """Return how wide pictures may be: as the terminal is, and as paper where nobody looks."""
+    return shutil.get_terminal_size().columns - 4 if sys.stdout.isatty() else 96
+
+
+def _painted(kind: str, line: str) -> str:
+    from rollback_guard.cli.table import coloured
+
+    return click.style(line, **COLOURS[kind]) if kind in COLOURS and coloured() else line

@@ -36,17 +36,24 @@ def command(
 ) -> None:
     """Run a step of GUARD's playbook now, or all of them, though no rule fires: an emergency or a partial rollback.
 
-    Between several steps nobody waits for an effect; after the last one the guard watches whether it helped. Neither
-    cooldown nor storm nor limit holds a person back; a pause and a dry run do.
+    Between several steps nobody waits for an effect; after the last one the guard watches whether it helped. No step is
+    skipped for its `select`, and nobody is asked for the approval of one: you are. Neither cooldown nor storm nor limit
+    holds a person back; a pause and a dry run do.
     """
     if (step is None) is not everything:
         raise click.UsageError("say which --step, or --all")
     if not plan:
         demand_reason(reason)
     view = _find(remote, guard)
-    chosen = _chosen(view, step)
+    chosen = _chosen(view, step, remote)
     if plan and output == "json":
-        document = {"guard": guard, "steps": chosen, "refused_because": list(_holds(view, remote))}
+        document = {
+            "guard": guard,
+            "steps": [step["name"] for step in chosen],
+            "would_be_skipped": [step["name"] for step in chosen if not step["applies"]],
+            "would_be_asked_for": [step["name"] for step in chosen if step["approve_s"]],
+            "refused_because": list(_holds(view, remote)),
+        }
         click.echo(json.dumps(document, indent=2))
         return
     click.echo("\n".join(_plan(view, chosen, reason, remote)), err=not plan)
@@ -75,13 +82,14 @@ def _find(remote: Remote, guard: str) -> dict[str, Any]:
     return known[guard]
 
 
-def _chosen(view: dict[str, Any], step: str | None) -> list[str]:
-    playbook: list[str] = view["playbook"]
+def _chosen(view: dict[str, Any], step: str | None, remote: Remote) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = member(view, "steps", remote)
+    playbook = [each["name"] for each in steps]
     if not playbook:
         raise click.UsageError(f"guard {plain(view['name'])} has no playbook, so there is nothing to run")
     if step is not None and step not in playbook:
         raise click.UsageError(f"guard {plain(view['name'])} has no step {plain(step)}{_near(step, playbook)}")
-    return playbook if step is None else [step]
+    return steps if step is None else [next(each for each in steps if each["name"] == step)]
 
 
 def _near(word: str, known: list[str]) -> str:
@@ -91,14 +99,28 @@ def _near(word: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(map(plain, near))}?" if near else ""
 
 
-def _plan(view: dict[str, Any], chosen: list[str], reason: str | None, remote: Remote) -> Iterator[str]:
+def _plan(view: dict[str, Any], chosen: list[dict[str, Any]], reason: str | None, remote: Remote) -> Iterator[str]:
     yield f"Guard {plain(view['name'])} runs now, whatever its rules say:"
-    yield from (f"  {number}. {plain(step)}" for number, step in enumerate(chosen, 1))
+    minded = [_minded(step) for step in chosen]
+    yield from (f"  {number}. {plain(step['name'])}{minded[number - 1]}" for number, step in enumerate(chosen, 1))
+    if any(minded):
+        yield "For you nothing is skipped and nobody is asked: every step of this plan is run."
     if reason is not None:
         yield f"Reason: {plain(reason)}"
     if view["incident"]:
         yield f"It becomes part of the open incident {plain(view['incident'])} ({view['incident_phase']})."
     yield from _holds(view, remote)
+
+
+def _minded(step: dict[str, Any]) -> str:
+    """Return in brackets what the guard by itself would do before it begins a step, if anything."""
+    what = []
+    if not step["applies"]:
+        labels = ", ".join(f'{plain(name)}="{plain(value)}"' for name, value in step["select"].items())
+        what.append(f"skip it, for nothing with {labels} fires")
+    if step["approve_s"]:
+        what.append("ask for approval first")
+    return f" (by itself the guard would {', and would '.join(what)})" if what else ""
 
 
 def _holds(view: dict[str, Any], remote: Remote) -> Iterator[str]:

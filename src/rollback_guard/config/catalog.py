@@ -99,6 +99,7 @@ LINTS: Mapping[str, str] = {
     "rate-of-gauge": "A function for counters is given a gauge.",
     "raw-counter": "A counter is compared as it is, and it only ever rises.",
     "rate-of-sum": "The rate of a sum of counters: one restart looks like a huge increase.",
+    "quantile-without-le": "A quantile of buckets that are not told apart any more.",
     "nan-in-aggregation": "Ratios are summed up: one that is 0/0 makes all of them unknown.",
     "changing-selection": "`topk` and the like return other series each time, so no alert lasts.",
     "unbounded-label": "Results are told apart by a label that has a new value with every request.",

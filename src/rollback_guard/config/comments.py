@@ -22,10 +22,8 @@ from rollback_guard.config.yamlfile import events
 ADDRESS = "rollback-guard:"
 """How a comment begins that is meant for the guard."""
 
-_AFTER_TEXT = re.compile(r"(?P<before>[\s,:\]}]*(?:[|>][-+0-9]*)?[\s,\]}]*)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
-"""What may stand between the last text of a line and a comment: brackets, colons, a block's header."""
-
-_WHOLE_LINE = re.compile(r"[ \t]*\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
+_COMMENT = re.compile(r"(?P<before>[^#]*)(?<!\S)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
+"""Behind the last text of a line all but comments is punctuation: brackets, colons, dashes, a block's header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +49,11 @@ def comments_of(document: Document) -> Iterator[Comment]:
     for number in candidates:
         if number not in free:
             continue
-        line, start = document.line(number), free[number]
-        alone = _WHOLE_LINE.match(line)
-        found = alone or _AFTER_TEXT.match(line, start)
-        if found and (alone or found.end("before") == 0 or line[found.end("before") - 1].isspace()):
-            mark = Mark(number, line.index("#", start) + 1)
-            yield Comment(mark=mark, text=found["text"].strip(), alone=alone is not None)
+        line = document.line(number)
+        found = _COMMENT.match(line, free[number])
+        if found:
+            begins = found.end("before")
+            yield Comment(mark=Mark(number, begins + 1), text=found["text"].strip(), alone=not line[:begins].strip())
 
 
 def _free_of_yaml(document: Document, candidates: list[int]) -> dict[int, int]:

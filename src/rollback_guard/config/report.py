@@ -58,6 +58,8 @@ class Report:
             more = "" if self.loaded.complete else "; more is checked once these are mended"
             return f"{', '.join(found)} in {files}{more}"
         rules, guards = _number(self.loaded.rules, "rule"), _number(self.loaded.guards, "guard")
+        if counts[Level.ERROR]:  # of a server: the files alone are valid
+            return f"{rules}, {guards} in {files}: {', '.join(found)}"
         fine = f"{rules}, {guards} in {files}: fine"
         return f"{fine}, with {', '.join(found)}" if found else fine
 

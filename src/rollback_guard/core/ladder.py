@@ -127,14 +127,18 @@ def begin(
 
 def intend(it: Situation, incident: Incident, index: int, step: Step, *, by: str = "", why: str = "") -> Intended:
     """Return the intent of a step; one key never has two effects, also where a person has a step run again."""
-    goal = f"{', '.join(step.notify)} knows" if step.notify else ""
+    goal = (
+        f"{', '.join(step.notify)} knows"
+        if step.notify
+        else goal_of(it.policy, it.state, incident, step.action, at=it.now)
+    )
     return Intended(
         key=new_key(f"{incident.id}-{index + 1}", incident),
         incident=incident.id,
         guard=it.guard.name,
         step=index,
         action=step.name,
-        goal=goal or goal_of(it.policy, it.state, incident, step.action, at=it.now),
+        goal=goal,
         at=it.now,
         within=step.verify.within,
         stable_for=step.verify.stable_for,

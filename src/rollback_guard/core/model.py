@@ -6,7 +6,7 @@ Everything here is frozen. A `Policy` is what the people wrote, compiled; it hol
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -190,6 +190,10 @@ class Step:
         """Say whether a rule has all the labels that the step asks for; `alertname` is its name."""
         return set(self.select) <= {*rule.labels, ("alertname", rule.name)}
 
+    def applies(self, rules: Iterable[Rule]) -> bool:
+        """Say whether an incident of these rules concerns the step; where it does not, the step is skipped."""
+        return not self.select or any(map(self.suits, rules))
+
 
 class BlindPolicy(StrEnum):
     """What a guard does once it has been blind for too long."""
@@ -294,7 +298,7 @@ class Guard:
     def next_step(self, index: int, rules: Collection[Rule]) -> tuple[int, Step] | None:
         """Return the first step from an index on that applies, with its place: one of the rules has its labels."""
         for number, step in enumerate(self.playbook):
-            if number >= index and (not step.select or any(step.suits(rule) for rule in rules)):
+            if number >= index and step.applies(rules):
                 return number, step
         return None
 
@@ -321,7 +325,7 @@ class Policy:
 
     Attributes:
         digest: Of the files it came from; shown as the configuration's hash.
-        goals: What each action brings about, in words, by its name.
+        goals: What each action brings about, as people wrote it, by its name.
         kinds: By channel the kinds of notices that it hears of; one that is not named here hears of all.
         undos: By an action's name the action that takes it back.
         url: Where people find this instance, for links in notifications; may be empty.

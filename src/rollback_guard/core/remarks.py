@@ -80,13 +80,12 @@ def _waits(waiting: Waiting, now: datetime) -> str:
 def _of_rollout(view: GuardView, now: datetime) -> Iterator[Remark]:
     rollout = view.rollout
     if rollout is not None and rollout.finished_at is None and now < rollout.until:
-        version = f" of version {rollout.version}" if rollout.version else ""
         before = f" (before it: {rollout.previous_version})" if rollout.previous_version else ""
         spans = f"for {wording.span(now - rollout.started_at)}, until {_moment(rollout.until, now)} at the latest"
         finish = f"rollback-guard rollout finish {wording.argument(view.name)}"
         yield Remark(
             matter=Matter.ROLLOUT,
-            text=f"Rollout {rollout.id}{version}{before} under way {spans}.",
+            text=f"Rollout {wording.rollout(rollout.id, rollout.version)}{before} under way {spans}.",
             commands=(Command(text=finish, effect="ends it"),),
         )
     elif not view.armed:

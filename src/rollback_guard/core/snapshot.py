@@ -34,6 +34,7 @@ from rollback_guard.core.view import (
     RuleView,
     SeriesView,
     Snapshot,
+    StepView,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Running",
     "SeriesView",
     "Snapshot",
+    "StepView",
     "build",
 ]
 
@@ -111,7 +113,7 @@ def build(policy: Policy, state: State, running: Running, *, now: datetime) -> S
             _group(group, state.groups.get(group.id), running.pulses.get(group.id)) for group in policy.groups.values()
         ),
         guards=guards,
-        incidents=tuple(reversed(state.incidents.values())),
+        incidents=tuple(state.incidents.values())[::-1],
         decisions=running.decisions,
         storm=any(is_stormy(_situation(policy, state, guard, now)) for guard in policy.guards.values()),
         intents_open=tuple(intent.key for incident in state.incidents.values() for intent in incident.open_intents),
@@ -170,8 +172,23 @@ def _guard(policy: Policy, state: State, guard: Guard, now: datetime) -> GuardVi
         acknowledged_by=incident.acknowledged_by if incident else "",
         escalated=incident.escalated if incident else 0,
         signals=tuple(dict.fromkeys(each.name for each in state.signals if each.guard == guard.name)),
+        steps=_steps(it),
     )
     return replace(view, remarks=of_guard(view, incident, now=now))
+
+
+def _steps(it: Situation) -> tuple[StepView, ...]:
+    ids = it.incident.rules if it.incident else [rule.id for rule in it.triggers() if it.fires_now(rule.id)]
+    rules = [it.policy.rules[id_] for id_ in ids if id_ in it.policy.rules]
+    return tuple(
+        StepView(
+            name=step.name,
+            select=step.select,
+            applies=step.applies(rules),
+            approve=step.approve.within if step.approve else None,
+        )
+        for step in it.guard.playbook
+    )
 
 
 def _group(group: Group, state: GroupState | None, pulse: Pulse | None) -> GroupView:

@@ -126,6 +126,22 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    """One step of a playbook, and what the guard minds before it begins it; a person who triggers it need not.
+
+    Attributes:
+        select: Labels that a rule must have for the step to be meant.
+        applies: Whether a rule of its incident has them, or without an incident one that fires; else it is skipped.
+        approve: For how long a person is asked first; ``None`` is nobody.
+    """
+
+    name: str
+    select: Labels = ()
+    applies: bool = True
+    approve: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardView:
     """One guard: what it listens to, what it concluded last, what it may still do, and who has a say in it.
 
@@ -141,6 +157,7 @@ class GuardView:
         escalated: How many levels of escalation were called for its incident.
         signals: Names of the alerts from elsewhere that fire for it.
         remarks: What people have to know of it now.
+        steps: Those of `playbook`, in its order.
     """
 
     name: str
@@ -165,6 +182,7 @@ class GuardView:
     signals: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
     paused_by_name: PauseView | None = None
+    steps: tuple[StepView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

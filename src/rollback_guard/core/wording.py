@@ -86,6 +86,11 @@ def step(index: int | None, action: str | None) -> str:
     return f"{position}, {action}" if action else position
 
 
+def rollout(id_: str, version: str) -> str:
+    """Return what a rollout is called: ``r-42 of version 42``, and by its version alone where that is its id."""
+    return f"{id_} of version {version}" if version not in {"", id_} else id_
+
+
 def awaited(what: Wait, otherwise: Otherwise) -> str:
     """Return what becomes of a step that waits, as a clause."""
     match what, otherwise:

@@ -89,8 +89,7 @@ def _said(it: Telling, record: InIncident | OfGuard) -> str:
         case Resumed():
             return f"resumed by {record.by}" if record.by else "resumed, for the time of the pause is up"
         case RolloutStarted():
-            version = f" of {record.version}" if record.version else ""
-            return f"rollout {record.rollout}{version} begins, by {record.by}"
+            return f"rollout {wording.rollout(record.rollout, record.version)} begins, by {record.by}"
         case RolloutFinished():
             end = f"finished by {record.by}" if record.by else "is over, for its window is"
             return f"rollout {record.rollout} {end}"

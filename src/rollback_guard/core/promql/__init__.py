@@ -46,6 +46,14 @@ ABSENCE = frozenset({"absent", "absent_over_time"})
 ABOUT_AGE = ABSENCE | {"timestamp"}
 """What asks whether samples are there, or how old they are, cannot be refused an answer because they are not."""
 
+OF_COUNTERS = frozenset({"rate", "irate", "increase"})
+"""Functions that take each fall of a value for the restart of a counter, and add what was there before."""
+
+NEEDS_TWO = OF_COUNTERS | {
+    "delta", "idelta", "deriv", "predict_linear", "holt_winters", "double_exponential_smoothing", "changes", "resets",
+}  # fmt: skip
+"""Functions that tell nothing by a single sample."""
+
 CUTS = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 """Aggregations that leave series out."""
 

@@ -88,7 +88,7 @@ _AGGREGATIONS: Mapping[str, Bounds] = {
     "stdvar": NOT_NEGATIVE,
 }
 
-_KEEP_AGGREGATIONS = frozenset({"avg", "min", "max", "quantile", "topk", "bottomk", "limitk"})
+_KEEP_AGGREGATIONS = frozenset({"avg", "min", "max", "topk", "bottomk", "limitk"})
 
 
 def bounds(tree: Expr) -> Bounds:
@@ -108,8 +108,8 @@ def bounds(tree: Expr) -> Bounds:
             return _negated(bounds(inner))
         case Call(func=func, args=[*args]):
             return _of_call(func.name, args)
-        case AggregateExpr(op=op, expr=inner):
-            return _of_aggregation(str(op), inner)
+        case AggregateExpr(op=op, expr=inner, param=param):
+            return _of_aggregation(str(op), inner, param if isinstance(param, Expr) else None)
         case BinaryExpr():
             return _of_operator(tree)
     return ANY
@@ -126,10 +126,21 @@ def _of_call(name: str, args: list[Expr]) -> Bounds:
         return _FUNCTIONS[name]
     if name in _KEEP and args:
         return bounds(args[0])
+    if name in ("histogram_quantile", "quantile_over_time") and args:
+        return _of_quantile(constant.evaluate(args[0]), ANY)
     return _summed(bounds(args[0])) if name == "sum_over_time" and args else ANY
 
 
-def _of_aggregation(name: str, inner: Expr) -> Bounds:
+def _of_quantile(share: float | None, each: Bounds) -> Bounds:
+    """Return the bounds of a quantile; one that is no share of 1 is infinite, whatever it is of."""
+    if share is None or not (share < 0 or share > 1):
+        return each
+    return Bounds(math.copysign(math.inf, share), math.copysign(math.inf, share))
+
+
+def _of_aggregation(name: str, inner: Expr, param: Expr | None) -> Bounds:
+    if name == "quantile":
+        return _of_quantile(constant.evaluate(param) if param is not None else None, bounds(inner))
     if name in _AGGREGATIONS:
         return _AGGREGATIONS[name]
     if name in _KEEP_AGGREGATIONS:

@@ -8,10 +8,8 @@ from typing import Any
 
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
-from rollback_guard.core.promql import constant, names, without_parentheses
+from rollback_guard.core.promql import OF_COUNTERS, constant, names, without_parentheses
 from rollback_guard.core.promql.shape import Match, matches_of, metric_of
-
-_COUNTING = frozenset({"rate", "irate", "increase"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Side:
     @property
     def counts(self) -> bool:
         """Whether it is how often something happened, which is never below 0."""
-        return any(step[0] in _COUNTING for step in self.done) or names.is_counter(self.metric)
+        return any(step[0] in OF_COUNTERS for step in self.done) or names.is_counter(self.metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +74,34 @@ class Division:
 
 
 def division(tree: Expr) -> Division | None:
-    """Return the division of two metrics that an expression is; both must be treated alike."""
+    """Return the division of two metrics that an expression is; both must be treated alike.
+
+    A part that is 0 where there is none, and a whole that is held above something, are still that part and that whole.
+    """
     tree = without_parentheses(tree)
     if not isinstance(tree, BinaryExpr) or str(tree.op) != "/":
         return None
     scale, numerator = scaled(tree.lhs)
-    part, whole = side(numerator), side(tree.rhs)
+    part, whole = side(_or_zero(numerator)), side(_at_least(tree.rhs))
     if part is None or whole is None or part.done != whole.done or scale <= 0:
         return None
     return Division(part, whole, scale)
+
+
+def _or_zero(tree: Expr) -> Expr:
+    """Return what stands before `or vector(0)`, if that is there."""
+    tree = without_parentheses(tree)
+    if isinstance(tree, BinaryExpr) and str(tree.op) == "or":
+        other = without_parentheses(tree.rhs)
+        if isinstance(other, Call) and other.func.name == "vector" and constant.evaluate(other.args[0]) == 0:
+            return tree.lhs
+    return tree
+
+
+def _at_least(tree: Expr) -> Expr:
+    """Return what `clamp_min` holds above something, if it does."""
+    tree = without_parentheses(tree)
+    return tree.args[0] if isinstance(tree, Call) and tree.func.name == "clamp_min" else tree
 
 
 def scaled(tree: Expr) -> tuple[float, Expr]:
@@ -113,7 +130,7 @@ def side(tree: Expr) -> Side | None:
                     return None  # which labels are left is not known
                 kept = frozenset(labels)
                 tree = inner
-            case Call(func=func, args=[only]) if func.name in _COUNTING:
+            case Call(func=func, args=[only]) if func.name in OF_COUNTERS:
                 done.append((func.name,))
                 tree = only
             case MatrixSelector(vector_selector=inner, range=span):

@@ -110,11 +110,10 @@ def _rollout(record: RolloutStarted | RolloutFinished) -> Said:
         how = f"{record.by} finished it" if record.by else "its window has ended"
         notes = (f"Why: {record.why}",) if record.why else ()
         return Said(record.at, f"Rollout {record.rollout} is over: {how}.", notes)
-    version = f" of version {record.version}" if record.version else ""
     before = f" (before it: {record.previous_version})" if record.previous_version else ""
     rules = tuple(dict.fromkeys(rule for rule, _ in record.excused))
     text = (
-        f"{record.by} began rollout {record.rollout}{version}{before}; "
+        f"{record.by} began rollout {wording.rollout(record.rollout, record.version)}{before}; "
         f"its window ends at {wording.moment(record.until, record.at)}."
     )
     return Said(record.at, text, (f"{wording.excused(rules)}.",) if rules else ())

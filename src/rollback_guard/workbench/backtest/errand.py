@@ -148,11 +148,12 @@ class Errand:
         deploys: list[Deploy] = read_deploys(asked.deploys, guards) if asked.deploys else []
         if asked.deploys_query:
             deploys += asyncio.run(self._queried(asked.deploys_query, planned))
+        incidents = read_incidents(asked.incidents, guards) if asked.incidents else []
         return Past(
             start=self._start,
             end=self._end,
             deploys=[each for each in sorted(deploys, key=lambda it: it.at) if self._start <= each.at <= self._end],
-            incidents=read_incidents(asked.incidents, guards) if asked.incidents else [],
+            incidents=[each for each in incidents if each.start < self._end and each.end > self._start],
             deploy_window=_duration("--deploy-window", asked.deploy_window),
         )
 

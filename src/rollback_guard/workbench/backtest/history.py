@@ -17,12 +17,12 @@ from rollback_guard.core.observation import Failure, Unknown
 from rollback_guard.core.slots import Slots, slots_between
 from rollback_guard.ports import Clock
 
-POINTS_AIM = 300_000
+POINTS_AIM = 400_000
 """Samples of one stretch: some hundred megabytes while it is taken apart."""
 
 FIRST_SLOTS = 240
 FEWEST_SLOTS = 10
-MOST_SLOTS = 8_000
+MOST_SLOTS = 10_000
 """Slots of one stretch. Prometheus refuses 11,000 points of a series, and the ages of samples look back further."""
 
 TOO_MUCH = frozenset({Unknown.TIMEOUT, Unknown.TOO_LARGE})

@@ -18,13 +18,13 @@ class Lane:
 
     Attributes:
         done: How many slots were shown or passed over.
-        next: Number of the next slot that is to be shown; ``None`` where there is none. Kept by whoever plays.
+        next: The next slot that is to be shown; ``None`` where there is none. Kept by whoever plays.
     """
 
     group: Group
     survey: Survey
     done: int = 0
-    next: int | None = None
+    next: datetime | None = None
     _undisturbed: dict[Idle, bytes] = field(default_factory=dict)
 
     @property
@@ -41,8 +41,8 @@ class Lane:
         first, interval = self.survey.slots[0], self.group.interval
         return min(self.count, max(0, -((first - at) // interval)))
 
-    def find(self, idle: Idle | None) -> int | None:
-        """Return the number of the next slot that is to be shown.
+    def find(self, idle: Idle | None) -> datetime | None:
+        """Return the next slot that is to be shown.
 
         Args:
             idle: The rules that are known to have nothing to judge, while nothing else is known than that the others
@@ -51,12 +51,12 @@ class Lane:
         if self.done >= self.count:
             return None
         if idle is None:
-            return self.done
+            return self.slot(self.done)
         flags = self._undisturbed.get(idle)
         if flags is None:
             flags = self._undisturbed[idle] = self.survey.undisturbed(idle)
         place = flags.find(0, self.done)
-        return place if place >= 0 else None
+        return self.slot(place) if place >= 0 else None
 
     def observe(self, number: int, active: Expected | None) -> Mapping[str, Observation]:
         """Return what was observed in a slot; with alerts that are active only what may move one."""

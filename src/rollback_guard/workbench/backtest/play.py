@@ -102,8 +102,8 @@ class Player:
 
     @staticmethod
     def _first(lanes: Sequence[Lane]) -> tuple[datetime, Lane] | None:
-        """Return the earliest slot that is to be shown; of several, that of the lane which stands first in the files."""
-        waiting = ((lane.slot(lane.next), number) for number, lane in enumerate(lanes) if lane.next is not None)
+        """Return the earliest slot that is to be shown; of several, that of the lane that comes first in the files."""
+        waiting = ((lane.next, number) for number, lane in enumerate(lanes) if lane.next is not None)
         slot, number = min(waiting, default=(None, 0))
         return None if slot is None else (slot, lanes[number])
 

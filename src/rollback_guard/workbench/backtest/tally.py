@@ -5,11 +5,9 @@ Plain data that can be written down and read back, for a backtest goes on where 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rollback_guard.core.condition import Comparison
 from rollback_guard.core.model import Labels
 
 BUCKETS = 2000
@@ -77,15 +75,11 @@ class RuleTally:
     firings: int = 0
     unseen: list[Spell] = field(default_factory=list)
 
-    def take_values(self, bucket: int, slots: Sequence[datetime], values: Sequence[float], worst: Comparison) -> None:
-        """Take note of the values of some slots that fall into one bucket."""
-        low, high = min(values), max(values)
+    def take_extremes(self, bucket: int, low: float, high: float) -> None:
+        """Take note of the extremes of some values that fall into one bucket."""
         before_low, before_high = self.low[bucket], self.high[bucket]
-        self.low[bucket] = low if before_low is None else min(low, before_low)
-        self.high[bucket] = high if before_high is None else max(high, before_high)
-        nearest = min((low, high), key=worst.margin) if worst.is_ordered else min(values, key=worst.margin)
-        if self.nearest is None or worst.margin(nearest) < worst.margin(self.nearest.value):
-            self.nearest = Nearest(value=nearest, at=slots[list(values).index(nearest)])
+        self.low[bucket] = low if before_low is None or low < before_low else before_low
+        self.high[bucket] = high if before_high is None or high > before_high else before_high
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import compress
 
+from rollback_guard.core.condition import Comparison
 from rollback_guard.core.judgement import Judgement
 from rollback_guard.core.model import Phase, Verdict
 from rollback_guard.core.records import (
@@ -23,7 +24,16 @@ from rollback_guard.core.records import (
     Transition,
 )
 from rollback_guard.workbench.backtest.lane import Lane
-from rollback_guard.workbench.backtest.tally import MOST_KEPT, Conclusion, Deed, Episode, Spell, Tally
+from rollback_guard.workbench.backtest.tally import (
+    MOST_KEPT,
+    Conclusion,
+    Deed,
+    Episode,
+    Nearest,
+    RuleTally,
+    Spell,
+    Tally,
+)
 
 
 class Witness:
@@ -58,18 +68,9 @@ class Witness:
         for rule in lane.group.rules:
             tally, comparison = self.tally.rules[rule.id], rule.condition.comparison
             tally.slots += lane.count - lane.done
-            if comparison is None:
-                continue
-            known, worst = lane.survey.worst(rule)
-            flags = known.to_bytes(lane.count, "little")
-            is_whole = 0 not in flags
-            for bucket, piece in pieces:
-                slots, values = lane.survey.slots[piece], worst[piece]
-                if is_whole:
-                    tally.take_values(bucket, slots, values, comparison)
-                elif 1 in flags[piece]:
-                    there = list(compress(zip(slots, values, strict=True), flags[piece]))
-                    tally.take_values(bucket, [at for at, _ in there], [value for _, value in there], comparison)
+            if comparison is not None:
+                known, worst = lane.survey.worst(rule)
+                _take_values(tally, lane, pieces, (worst, known.to_bytes(lane.count, "little")), comparison)
 
     def _pieces(self, lane: Lane) -> Iterator[tuple[int, slice]]:
         """Yield the slots that fall into each bucket, by their numbers."""
@@ -176,6 +177,30 @@ class Witness:
                     episode.closed_at = record.at
             case IncidentCleared():
                 episode.closed_at = record.at
+
+
+def _take_values(
+    tally: RuleTally,
+    lane: Lane,
+    pieces: Sequence[tuple[int, slice]],
+    found: tuple[Sequence[float], bytes],
+    comparison: Comparison,
+) -> None:
+    values, there = found
+    is_whole = 0 not in there
+    extremes = list[float]()
+    for bucket, piece in pieces:
+        known = values[piece] if is_whole else list(compress(values[piece], there[piece]))
+        if known:
+            low, high = min(known), max(known)
+            tally.take_extremes(bucket, low, high)
+            extremes += (low, high) if comparison.is_ordered else (min(known, key=comparison.margin),)
+    if not extremes:
+        return
+    nearest = min(extremes, key=comparison.margin)
+    if tally.nearest is None or comparison.margin(nearest) < comparison.margin(tally.nearest.value):
+        at = next(number for number in range(lane.done, lane.count) if there[number] and values[number] == nearest)
+        tally.nearest = Nearest(value=nearest, at=lane.slot(at))
 
 
 def _reason(tally: Tally, intended: Intended) -> str:

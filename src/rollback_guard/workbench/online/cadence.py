@@ -27,14 +27,6 @@ TOPIC = "how often samples come"
 MEASURED_OVER = "10m"
 """The raw samples that are looked at: the slowest useful scrape interval leaves two of them."""
 
-NEEDS_TWO = frozenset(
-    {
-        "rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "holt_winters",
-        "double_exponential_smoothing", "changes", "resets",
-    }
-)  # fmt: skip
-"""Functions that make nothing of a single sample."""
-
 LEAST, BETTER = 2, 4
 """Scrapes in a range: with fewer than the first there is no answer; with the second one may fail."""
 
@@ -66,7 +58,7 @@ async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
 def _is_asked(subject: Subject, expression: Expression, use: Use) -> bool:
     if not use.selector.name:
         return False  # of several metrics, whose samples cannot be counted side by side
-    return (use.function in NEEDS_TWO and use.range is not None) or _has_age(subject, expression, use)
+    return (use.function in promql.NEEDS_TWO and use.range is not None) or _has_age(subject, expression, use)
 
 
 def _has_age(subject: Subject, expression: Expression, use: Use) -> bool:
@@ -76,7 +68,7 @@ def _has_age(subject: Subject, expression: Expression, use: Use) -> bool:
 
 
 def _of_range(expression: Expression, use: Use, interval: timedelta) -> list[Problem]:
-    if use.function not in NEEDS_TWO or use.range is None or use.range * SLACK >= interval * BETTER:
+    if use.function not in promql.NEEDS_TWO or use.range is None or use.range * SLACK >= interval * BETTER:
         return []
     text = f"{use.selector.text}[{shown(use.range)}]"
     every = f"{quoted(use.selector.text)} has a sample every {shown(interval)}"

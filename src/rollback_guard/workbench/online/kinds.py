@@ -17,10 +17,10 @@ from rollback_guard.workbench.online.subject import Expression, Subject
 
 TOPIC = "the types of metrics"
 
-OF_COUNTERS = frozenset({"rate", "irate", "increase", "resets"})
-"""Functions that take every decrease for a restart."""
-
 QUANTILE = "histogram_quantile"
+
+AGAINST_TYPE = promql.OF_COUNTERS | {QUANTILE}
+"""Functions that take metrics of one type."""
 
 PARTS = {
     "_bucket": frozenset({"histogram", "gaugehistogram"}),
@@ -49,7 +49,7 @@ async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
         use.selector.name
         for expression, compared_raw in zip(expressions, raw, strict=True)
         for use in expression.uses
-        if use.selector.name and (use.selector in compared_raw or (OF_COUNTERS | {QUANTILE}) & set(use.functions))
+        if use.selector.name and (use.selector in compared_raw or AGAINST_TYPE & set(use.functions))
     }
     types = await _types(server, asked)
     histograms = await _with_buckets(server, expressions, types)
@@ -66,7 +66,7 @@ def _problems(
     expression: Expression, use: Use, type_: str, *, is_raw: bool, histograms: frozenset[Selector]
 ) -> Iterator[Problem]:
     name = quoted(use.selector.name)
-    if use.function in OF_COUNTERS and type_ == "gauge":
+    if use.function in promql.OF_COUNTERS and type_ == "gauge":
         message = f"{name} is a gauge: {use.function}() takes every decrease of it for a restart"
         hint = "Use delta() or deriv(), or a counter."
         yield expression.problem("online-rate-of-gauge", message, hint=hint, level=Level.WARNING, place=use.place)

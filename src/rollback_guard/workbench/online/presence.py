@@ -124,7 +124,8 @@ class _Findings:
     def __init__(self, now: datetime, gone: Mapping[Use, Gone], culprits: Culprits, recorded: frozenset[str]) -> None:
         self._now = now
         self._gone = gone
-        self._absent = {use.selector for use in gone}
+        # What was not there yet a day ago is there: only the expression that asks for that day lacks it.
+        self._absent = {use.selector for use, what in gone.items() if not what.was_not_yet}
         self._culprits = culprits
         self._recorded = recorded
 

@@ -26,6 +26,9 @@ NARROWEST, WIDEST = 20, 120
 DENSEST = 8
 """Slots that one column may stand for; of a longer test only its end is drawn."""
 
+BROADEST = 4
+"""Characters of a column where a test has few slots."""
+
 AFTER = 0.25
 """How much of the time after the one that is asked for is drawn too, as a share of the time before it."""
 
@@ -53,17 +56,19 @@ class Window:
         last: Its last one.
         asked: The slot of which something was expected.
         density: How many slots a column stands for.
+        stretch: How many characters a column is wide.
     """
 
     first: int
     last: int
     asked: int
     density: int
+    stretch: int
 
     @property
-    def columns(self) -> int:
-        """How many columns it takes."""
-        return (self.last - self.first) // self.density + 1
+    def width(self) -> int:
+        """How many characters it takes."""
+        return ((self.last - self.first) // self.density + 1) * self.stretch
 
 
 def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: datetime, width: int) -> str:
@@ -79,13 +84,14 @@ def _window(trial: Trial, asked_at: datetime, columns: int) -> Window:
     asked = (asked_at - trial.start) // trial.slot_interval
     last = min(len(trial.slots) - 1, asked + max(4, round(asked * AFTER)))
     density = min(DENSEST, math.ceil((last + 1) / columns))
-    first = max(0, last + 1 - density * columns)
-    return Window(first=min(first, asked), last=last, asked=asked, density=density)
+    first = min(asked, max(0, last + 1 - density * columns))
+    stretch = max(1, min(BROADEST, columns // (last + 1 - first)))
+    return Window(first=first, last=last, asked=asked, density=density, stretch=stretch)
 
 
 def _picture(trial: Trial, track: Track, rule: Rule, window: Window) -> Iterator[str]:
     comparison = rule.condition.comparison
-    columns = list(_columns(track, window, comparison))
+    columns = [column for column in _columns(track, window, comparison) for _ in range(window.stretch)]
     yield f"{rule.name}: {' '.join(rule.condition.expr.split())}"
     values = [column.value for column in columns if math.isfinite(column.value)]
     if values and (comparison is not None or len(set(values)) > 1):
@@ -94,10 +100,14 @@ def _picture(trial: Trial, track: Track, rule: Rule, window: Window) -> Iterator
     yield from _time_axis(trial, window)
     there = [state for state in LETTERS if any(column.state == state for column in columns)]
     legend = [f"{SIGNS[state][0]} {SIGNS[state][1]}" for state in there]
-    legend += [f"nothing was known in {count} slots: {reason}" for reason, count in track.unknown.most_common(2)]
+    legend += [f"{reason} in {_slots(count)}" for reason, count in track.unknown.most_common(2)]
     if track.series > 1:
-        legend.append(f"of {track.series} series the one that is nearest to breaching")
+        legend.append(f"worst of {track.series} series")
     yield " " * MARGIN + ", ".join(legend)
+
+
+def _slots(count: int) -> str:
+    return f"{count} slot" if count == 1 else f"{count} slots"
 
 
 def _plot(
@@ -137,14 +147,13 @@ def _time_axis(trial: Trial, window: Window) -> Iterator[str]:
     """Yield the axis, and beneath it the time that was asked for."""
     begin = format_duration(window.first * trial.slot_interval)
     end = format_duration(window.last * trial.slot_interval)
-    rest = window.columns - len(begin) - len(end)
+    rest = window.width - len(begin) - len(end)
     ends = f"{begin}{'─' * rest}{end}" if rest > 0 else begin
     yield " " * (MARGIN - 1) + f"└{ends}"
-    place, text = (window.asked - window.first) // window.density, format_duration(window.asked * trial.slot_interval)
-    mark = f"{' ' * place}▲ {text}" if place < window.columns // 2 else f"{' ' * (place - len(text) - 1)}{text} ▲"
-    if place >= window.columns // 2 and place < len(text) + 1:
-        mark = f"{' ' * place}▲ {text}"
-    yield " " * MARGIN + mark
+    place = (window.asked - window.first) // window.density * window.stretch
+    text = format_duration(window.asked * trial.slot_interval)
+    is_left = place < max(window.width // 2, len(text) + 1)
+    yield " " * MARGIN + (f"{' ' * place}▲ {text}" if is_left else f"{' ' * (place - len(text) - 1)}{text} ▲")
 
 
 def _columns(track: Track, window: Window, comparison: Comparison | None) -> Iterator[Column]:

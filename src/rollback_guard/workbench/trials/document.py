@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from rollback_guard.config.fields import (
     Duration as BoundedDuration,
+)
+from rollback_guard.config.fields import (
     Flag,
     Flaw,
     LabelText,
@@ -86,7 +88,7 @@ def _number(value: object) -> float:
     plain = value.value if isinstance(value, Plain) else value
     try:
         if isinstance(plain, bool):
-            raise ValueError  # noqa: TRY301  told like any other wrong text
+            raise ValueError  # noqa: TRY004, TRY301  told like any other wrong text
         return float(plain if isinstance(plain, int | float) else str(plain).strip())
     except (ValueError, OverflowError):
         raise refuse(Flaw("wrong-type", f"expected a number, found {quoted(value)}", "Write a number.")) from None
@@ -249,8 +251,8 @@ class DecisionTest(Section):
     guard: Name = Field(description="The guard.")
     exp_decisions: Annotated[list[ExpectedDecision], BeforeValidator(no_items_for_nothing)] = Field(
         default=[],
-        description="What it concluded at the latest instant, not after `eval_time`, at which it concluded anything but "
-        "`none`; where one of these is `none`, its last decisions whatever they are. Default: nothing yet.",
+        description="What it concluded at the latest instant, not after `eval_time`, at which it concluded anything "
+        "but `none`; where one of these is `none`, its last decisions whatever they are. Default: nothing yet.",
     )
 
 

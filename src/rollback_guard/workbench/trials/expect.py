@@ -166,7 +166,7 @@ def _samples(trial: Trial, performance: Performance, test: PromqlExprTest, path:
         what=what,
         missing=tuple(_less(wanted, got)) or ((NOTHING,) if not wanted else ()),
         surplus=tuple(_less(got, wanted)) or ((NOTHING,) if not got else ()),
-        hints=tuple(hints.on_samples(expected, said)),
+        hints=tuple(hints.on_samples(trial, test.eval_time, expected, said)),
     )
 
 

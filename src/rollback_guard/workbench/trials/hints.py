@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from rollback_guard.config.problems import quoted
 from rollback_guard.core import wording
+from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict
-from rollback_guard.core.observation import ROAD, Unknown
+from rollback_guard.core.observation import Unknown
 from rollback_guard.core.records import Decided, Reason
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.trials.document import DecisionTest, ExpectedDecision
@@ -36,13 +37,14 @@ REMEDIES = {
 """What a test can do about what held a guard."""
 
 
-def on_labels(
-    missing: Sequence[SeenAlert] | Sequence[SeenState], surplus: Sequence[SeenAlert] | Sequence[SeenState]
-) -> Iterator[str]:
+Seen = SeenAlert | SeenState
+
+
+def on_labels(missing: Sequence[Seen], surplus: Sequence[Seen]) -> Iterator[str]:
     """Say in what little an expected alert and one that is there differ."""
     left = list(surplus)
     for one in missing[:MOST_HINTS]:
-        near = min(left, key=lambda other: len(_differing(one.labels, other.labels)), default=None)  # noqa: B023
+        near = min(left, key=lambda other: len(_differing(one.labels, other.labels)), default=None)
         if near is None or len(_differing(one.labels, near.labels)) > MOST_DIFFERENCES:
             continue
         left.remove(near)
@@ -76,13 +78,12 @@ def _around(text: str, at: int) -> str:
     return ("…" if start else "") + repr(part) + ("…" if at + AROUND < len(text) else "")
 
 
-def on_rules(
-    trial: Trial, film: Film, alertname: str, slot: datetime, missing: Sequence[SeenAlert] | Sequence[SeenState]
-) -> Iterator[str]:
+def on_rules(trial: Trial, film: Film, alertname: str, slot: datetime, missing: Sequence[Seen]) -> Iterator[str]:
     """Say what is the case of the rules, and when what was expected is so."""
     if not missing:
-        for rule, _ in frames(trial, film, alertname, slot):
+        for rule, frame in frames(trial, film, alertname, slot):
             yield from _since(trial, film, rule, slot)
+            yield from _held(rule, frame.alerts.get(rule.id, {}).values())
         return
     for number, (rule, frame) in enumerate(frames(trial, film, alertname, slot)):
         if number == MOST_HINTS:
@@ -142,13 +143,25 @@ def _since(trial: Trial, film: Film, rule: Rule, slot: datetime) -> Iterator[str
         yield f"{quoted(rule.name)} fires since {format_duration(first * trial.slot_interval)}"
 
 
+def _held(rule: Rule, alerts: Iterable[Alert]) -> Iterator[str]:
+    """Say that an alert stays because nothing is known of its series."""
+    reasons = dict.fromkeys(alert.unknown for alert in alerts if alert.unknown is not None)
+    for reason in reasons:
+        yield f"it stays, for an alert whose series is unknown has not recovered: {_meaning(rule, reason)}"
+
+
 def _unknown(rule: Rule, judgement: Judgement) -> str:
-    match judgement.reason:
+    reason = judgement.reason or next((each.reason for each in judgement.series if each.reason is not None), None)
+    return _meaning(rule, reason, judgement.detail)
+
+
+def _meaning(rule: Rule, reason: Unknown | None, detail: str = "") -> str:
+    match reason:
         case Unknown.STALE:
             age = format_duration(rule.max_age) if rule.max_age else "0s"
             return f"its samples are older than {age}. Give them closer together, or the rule a longer `max_age`"
         case Unknown.ABSENT:
-            return "the series is not there, and `no_data` says that this is no health"
+            return "the series is not there, and `no_data: ok` would say that this is well"
         case Unknown.NAN:
             return "the value is NaN, as 0/0 is, and there is nothing to judge. Prometheus would compare it"
         case Unknown.NO_TRAFFIC:
@@ -157,10 +170,10 @@ def _unknown(rule: Rule, judgement: Judgement) -> str:
             return "the probe could not be made"
         case Unknown.MISSED:
             return "the slot was missed"
-        case reason if reason in ROAD:
+        case Unknown.CONNECT | Unknown.TIMEOUT | Unknown.HTTP_ERROR:
             return "there is an outage"
         case _:
-            return judgement.detail or "some of its series are unknown"
+            return detail or "some of its series are unknown"
 
 
 def on_decisions(
@@ -176,11 +189,12 @@ def on_decisions(
     times = [each.at for each in own if is_met(first, each)]
     later = min((at for at in times if at > asked), default=None)
     earlier = max((at for at in times if at <= asked), default=None)
+    words = f"{first.decision}/{first.reason}" if first.reason else first.decision
     if later is not None:
-        yield f"it concludes {first.decision}{f'/{first.reason}' if first.reason else ''} {format_duration(later - asked)} later"
+        yield f"it concludes {words} {format_duration(later - asked)} later"
     elif earlier is not None and not any(is_met(first, each) for each in got):
         at = format_duration(earlier - trial.start)
-        yield f"it concluded {first.decision}{f'/{first.reason}' if first.reason else ''} at {at}, and more since"
+        yield f"it concluded {words} at {at}, and more since"
     elif not own:
         yield from _why_nothing(trial, film, test.guard)
 
@@ -192,11 +206,16 @@ def _why_nothing(trial: Trial, film: Film, guard: str) -> Iterator[str]:
         yield f"no rule of {quoted(guard)} fires in this test"
 
 
-def on_samples(expected: Sequence[tuple[Labels, float]], said: Sequence[tuple[Labels, float]]) -> Iterator[str]:
+def on_samples(
+    trial: Trial, eval_time: timedelta, expected: Sequence[tuple[Labels, float]], said: Sequence[tuple[Labels, float]]
+) -> Iterator[str]:
     """Say in what little a sample that was expected and one that is there differ."""
+    last = trial.slots[-1] - trial.start
+    if eval_time > last:
+        yield f"the last evaluation is at {format_duration(last)}, and no later sample is loaded, as in promtool"
     left = list(said)
     for labels, value in expected[:MOST_HINTS]:
-        near = min(left, key=lambda other: len(_differing(labels, other[0])), default=None)  # noqa: B023
+        near = min(left, key=lambda other: len(_differing(labels, other[0])), default=None)
         if near is None:
             return
         if near[0] == labels and math.isclose(near[1], value, rel_tol=1e-9):

@@ -9,6 +9,7 @@ from typing import Any
 from rollback_guard.config.document import Document
 from rollback_guard.config.places import KeyPath
 from rollback_guard.config.problems import Problem, did_you_mean, quoted
+from rollback_guard.config.recordings import Recording
 from rollback_guard.core.model import PROBE, SIGNAL, Guard
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.trials.course import cost_of
@@ -42,7 +43,9 @@ CALLED = {"alertname": "alert", "datasource": "data source"}
 def mistakes_in(document: Document, file: TrialFile, trials: Sequence[Trial]) -> Iterator[Problem]:
     """Yield the mistakes of a whole file."""
     if not trials:
-        yield document.problem("no-assertion", "this file has no test", document.key_mark(("tests",)), hint="Write one.")
+        yield document.problem(
+            "no-assertion", "this file has no test", document.key_mark(("tests",)), hint="Write one."
+        )
         return
     known = {chapter.group.id if chapter.group else "" for chapter in trials[0].chapters}
     known |= {getattr(item, "group_id", "") for chapter in trials[0].chapters for item in chapter.items}

@@ -101,11 +101,7 @@ def _writers_first(chapters: Sequence[Chapter]) -> Iterator[Chapter]:
     """Yield chapters after those whose recordings they read; where that goes round in a circle, as they stand."""
     left = list(chapters)
     while left:
-        ready = (
-            each
-            for each in left
-            if not any(_reads_from(each, other) for other in left if other is not each)
-        )
+        ready = (each for each in left if not any(_reads_from(each, other) for other in left if other is not each))
         chosen = next(ready, left[0])
         left.remove(chosen)
         yield chosen

@@ -10,32 +10,37 @@ from rollback_guard.config.problems import printable
 from rollback_guard.workbench.trials.verdict import Failure, FileVerdict, TrialVerdict, failed
 
 
-def lines_of(file: FileVerdict, *, verbose: bool) -> Iterator[str]:
-    """Yield what people read of one file: every failure, and what succeeded where they ask for it."""
+def lines_of(file: FileVerdict, *, verbose: bool) -> Iterator[tuple[str, str]]:
+    """Yield what people read of one file, each line with its kind: failures, and successes where they are asked for."""
     for problem in file.problems:
-        yield problem.render()
+        yield from (("problem", line) for line in problem.render().splitlines())
     for trial in file.trials:
         if trial.failures:
-            yield f"FAIL {file.path}:{trial.line}: {printable(trial.name)}"
+            yield "failed", f"FAIL {printable(file.path)}:{trial.line}: {printable(trial.name)}"
             for failure in trial.failures:
                 yield from _failure_lines(file.path, failure)
         elif verbose:
-            yield f"ok   {file.path}:{trial.line}: {printable(trial.name)} ({trial.took_s:.2f}s)"
+            yield (
+                "succeeded",
+                f"ok   {printable(file.path)}:{trial.line}: {printable(trial.name)} ({trial.took_s:.2f}s)",
+            )
 
 
-def _failure_lines(path: str, failure: Failure) -> Iterator[str]:
-    yield f"  {path}:{failure.line}: {failure.what}"
-    yield from (f"    - expected  {printable(line)}" for line in failure.missing)
-    yield from (f"    + got       {printable(line)}" for line in failure.surplus)
-    yield from (f"    hint: {printable(line)}" for line in failure.hints)
-    yield from (f"    {line}" for line in failure.detail.splitlines())
+def _failure_lines(path: str, failure: Failure) -> Iterator[tuple[str, str]]:
+    yield "what", f"  {printable(path)}:{failure.line}: {printable(failure.what)}"
+    yield from (("expected", f"    - expected  {printable(line)}") for line in failure.missing)
+    yield from (("got", f"    + got       {printable(line)}") for line in failure.surplus)
+    yield from (("hint", f"    hint: {printable(line)}") for line in failure.hints)
+    yield from (("picture", f"    {printable(line)}") for line in failure.detail.splitlines())
 
 
 def summary(files: Sequence[FileVerdict], took_s: float) -> str:
     """Return one line on the whole run."""
     played = sum(len(file.trials) for file in files)
     bad, skipped = failed(files), sum(file.skipped for file in files)
-    parts = [f"{_number(played, 'test')} in {_number(len(files), 'file')}: {f'{bad} failed' if bad else 'all succeeded'}"]
+    parts = [
+        f"{_number(played, 'test')} in {_number(len(files), 'file')}: {f'{bad} failed' if bad else 'all succeeded'}"
+    ]
     if skipped:
         parts.append(f"{skipped} not asked for")
     return f"{', '.join(parts)}, in {took_s:.1f}s"
@@ -123,7 +128,7 @@ def _case(suite: Element, file: FileVerdict, trial: TrialVerdict) -> None:
     case.set("file", _legal(file.path))
     case.set("line", str(trial.line))
     for failure in trial.failures:
-        text = "\n".join(_failure_lines(file.path, failure))
+        text = "\n".join(line for _, line in _failure_lines(file.path, failure))
         SubElement(case, "failure", message=_legal(failure.what)).text = _legal(text)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from rollback_guard.adapters.ephemeral import QueryRefused, WriteRefused
+from rollback_guard.adapters.ephemeral import EphemeralError, PrometheusMissing, StartFailed, WriteRefused
 from rollback_guard.config.document import Document, decode, parse, read
 from rollback_guard.config.load import load
 from rollback_guard.config.places import DocumentError, KeyPath
@@ -60,8 +60,16 @@ class Bench:
         self._width = width
         self._rules: dict[tuple[Path, ...], tuple[Rules | None, tuple[Problem, ...]]] = {}
 
-    def run(self, path: Path) -> FileVerdict:
-        """Play the trials of one file."""
+    def run(self, path: Path, progress: Callable[[float], None] = lambda share: None) -> FileVerdict:
+        """Play the trials of one file.
+
+        Args:
+            path: The file.
+            progress: Hears now and then which share of it is done.
+
+        Raises:
+            EphemeralError: No Prometheus can be started, or it ends again and again.
+        """
         document, file, problems = _file(path)
         if document is None or file is None:
             return FileVerdict(path=str(path), problems=tuple(problems))
@@ -75,30 +83,40 @@ class Bench:
             return FileVerdict(path=str(path), problems=tuple(mistakes))
         return FileVerdict(
             path=str(path),
-            trials=tuple(self._play(trial) for trial in wanted),
+            trials=tuple(
+                self._play(trial, lambda share, done=done: progress((done + share) / len(wanted)))  # type: ignore[misc]
+                for done, trial in enumerate(wanted)
+            ),
             skipped=len(trials) - len(wanted),
         )
 
-    def _play(self, trial: Trial) -> TrialVerdict:
+    def _play(self, trial: Trial, progress: Callable[[float], None]) -> TrialVerdict:
         began = self._clock.elapsed()
+        progress(0.0)
         try:
-            performance = perform(self._world, trial)
+            failures = self._failures(trial, progress)
+        except (PrometheusMissing, StartFailed):
+            raise
+        except EphemeralError:
+            self._world.forget()  # it ended; once more with another one
+            failures = self._failures(trial, progress)
+        took = self._clock.elapsed() - began
+        return TrialVerdict(name=trial.name, line=trial.line, took_s=took.total_seconds(), failures=tuple(failures))
+
+    def _failures(self, trial: Trial, progress: Callable[[float], None]) -> list[Failure]:
+        try:
+            performance = perform(self._world, trial, progress=progress)
             failures = [_failure(trial, each) for each in mismatches(performance, width=self._width)]
             failures += [_refused(trial, *each) for each in performance.film.refusals]
         except (EvaluationError, WriteRefused, PromqlError) as error:
-            failures = [Failure(line=trial.line, what="the test cannot be played", detail=str(error))]
-        took = self._clock.elapsed() - began
-        return TrialVerdict(
-            name=trial.name, line=trial.line, took_s=took.total_seconds(), failures=tuple(failures)
-        )
+            return [Failure(line=trial.line, what="the test cannot be played", detail=str(error))]
+        return failures
 
-    def _rules_of(
-        self, document: Document, file: TrialFile, base: Path
-    ) -> tuple[Rules | None, tuple[Problem, ...]]:
+    def _rules_of(self, document: Document, file: TrialFile, base: Path) -> tuple[Rules | None, tuple[Problem, ...]]:
         paths: dict[Path, None] = {}
         problems: list[Problem] = []
         for number, pattern in enumerate(file.rule_files):
-            matches = sorted(glob.glob(str(base / pattern), recursive=True))  # noqa: PTH207  it may be absolute
+            matches = sorted(glob.glob(str(base / pattern)))  # noqa: PTH207  it may be absolute
             paths.update(dict.fromkeys(map(Path, matches)))
             if not matches:
                 mark = document.value_mark(("rule_files", number))
@@ -151,16 +169,3 @@ def _failure(trial: Trial, mismatch: Mismatch) -> Failure:
 def _refused(trial: Trial, path: KeyPath, why: str) -> Failure:
     line = trial.document.key_mark(path).line
     return Failure(line=line, what=f"what `{path[-2]}` asks for is refused", detail=why)
-
-
-def test_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the test files under these paths: a directory stands for what in it is called like one."""
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(each for pattern in NAMES for each in path.rglob(pattern))
-        else:
-            yield path
-
-
-NAMES = ("*.test.yaml", "*.test.yml")
-"""What test files are called in a directory."""

@@ -172,7 +172,7 @@ class Scene:
         }
 
     def _moved(self, expr: str) -> str:
-        """Return an expression as it is asked; subqueries without a step take the evaluation interval, as promtool's."""
+        """Return an expression as it is asked; a subquery without a step takes the evaluation interval."""
         return shifted(with_default_step(expr, self.trial.slot_interval), self.shift)
 
     def _moved_rule(self, rule: Rule) -> Rule:

@@ -100,7 +100,9 @@ def _not_inactive(rule: Rule, frame: Frame) -> Iterator[tuple[Labels, str, datet
     judgement = frame.judgements.get(rule.id)
     if judgement is None:
         return
-    unknown = [each.series for each in judgement.series if each.verdict is Verdict.UNKNOWN and each.series not in alerts]
+    unknown = [
+        each.series for each in judgement.series if each.verdict is Verdict.UNKNOWN and each.series not in alerts
+    ]
     if not judgement.series and judgement.verdict is Verdict.UNKNOWN:
         unknown = [()]
     for series in unknown:

@@ -107,7 +107,9 @@ class Trial:
         """What has to be played: everything, or only groups that are asked for where nothing depends on guards."""
         section = self.section
         cures = any(each.cures_after is not None for each in section.action_results)
-        exprs = self.queries.union(expr for chapter in self.chapters for item in chapter.items for expr in expressions_of(item))
+        exprs = self.queries.union(
+            expr for chapter in self.chapters for item in chapter.items for expr in expressions_of(item)
+        )
         if section.decision_test or section.signals or section.rollouts or cures:
             return self.policy
         if any(may_read(expr, OF_ALERTS) for expr in exprs):

@@ -14,9 +14,6 @@ from rollback_guard.core.promql.shape import peel
 SPOILED = frozenset({"sum", "avg", "stddev", "stdvar", "quantile"})
 """Aggregations that are NaN as soon as one of their values is."""
 
-COUNTED = frozenset({"rate", "irate", "increase"})
-"""What is 0 while nothing happens."""
-
 HINT = "Divide the sums: `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`."
 
 
@@ -32,6 +29,7 @@ def check(asked: Asked) -> Iterator[Problem]:
 
 
 def _may_be_zero(tree: Expr) -> bool:
+    # A rate is 0 while nothing happens.
     return promql.value_type(tree) == "vector" and any(
-        isinstance(node, Call) and node.func.name in COUNTED for node in promql.walk(tree)
+        isinstance(node, Call) and node.func.name in promql.OF_COUNTERS for node in promql.walk(tree)
     )

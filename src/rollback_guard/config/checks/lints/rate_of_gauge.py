@@ -12,13 +12,11 @@ from rollback_guard.core import promql
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.shape import metric_of
 
-FOR_COUNTERS = frozenset({"rate", "irate", "increase", "resets"})
-
 
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the calls whose metric has the name of a gauge."""
     for node, _ in asked.nodes:
-        if not isinstance(node, Call) or node.func.name not in FOR_COUNTERS:
+        if not isinstance(node, Call) or node.func.name not in promql.OF_COUNTERS:
             continue
         for argument in node.args:
             inner = promql.without_parentheses(argument)

@@ -11,15 +11,13 @@ from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
 from rollback_guard.core.promql.shape import metric_of
 
-OF_COUNTERS = frozenset({"rate", "irate", "increase"})
-
 HINT = "Turn it around: `sum(rate(requests_total[5m]))`, so that each counter's restart is seen for what it is."
 
 
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the rates over what is already aggregated."""
     for node, _ in asked.nodes:
-        if not isinstance(node, Call) or node.func.name not in OF_COUNTERS:
+        if not isinstance(node, Call) or node.func.name not in promql.OF_COUNTERS:
             continue
         for argument in node.args:
             name = _aggregated(promql.without_parentheses(argument))

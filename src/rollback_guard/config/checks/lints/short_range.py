@@ -12,9 +12,6 @@ from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
 from rollback_guard.core.units import format_duration
 
-NEEDS_TWO = frozenset({"rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "changes", "resets"})
-"""Functions that make nothing of a single sample."""
-
 LEAST, BETTER = 2, 4
 """Scrapes in a range: with fewer than the first there is no answer; with the second one may fail."""
 
@@ -25,7 +22,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         if not isinstance(node, Call):
             continue
         name, ranges = node.func.name, [promql.without_parentheses(argument) for argument in node.args]
-        least = LEAST if name in NEEDS_TWO else 1 if name.endswith("_over_time") else 0
+        least = LEAST if name in promql.NEEDS_TWO else 1 if name.endswith("_over_time") else 0
         for inner in ranges:
             span = inner.range if isinstance(inner, MatrixSelector | SubqueryExpr) else None
             step = inner.step if isinstance(inner, SubqueryExpr) else asked.scrape
