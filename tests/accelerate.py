@@ -178,7 +178,7 @@ def guard_toml(
         source["url"] = prometheus
         for key in CREDENTIALS:
             source.pop(key, None)
-    kept = ("title", "body")
+    kept = ("title", "body", "kinds")
     data["notify"] = {
         name: {"type": "webhook", "url": f"{service.control_url}/notify/{name}", "max_per_hour": 1000}
         | {key: channel[key] for key in kept if key in channel}

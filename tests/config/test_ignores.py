@@ -145,6 +145,14 @@ def test_an_error_cannot_be_switched_off(tmp_path):
     }
 
 
+@pytest.mark.parametrize("id_", ["online-syntax", "online-query-error"])
+def test_an_error_of_a_server_is_known_and_cannot_be_switched_off_either(tmp_path, id_):
+    (problem,) = [
+        it for it in found(tmp_path, above(4, f"# rollback-guard: ignore={id_}")).problems if "ignore" in it.id
+    ]
+    assert (problem.id, "cannot be switched off" in problem.message) == ("unknown-ignore", True)
+
+
 def test_the_daemon_heeds_the_comments_and_says_nothing_of_them(tmp_path):
     text = "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: a > 1\n    labels: {severity: page}%s\n"
     assert said(tmp_path, text % "", lint=False) == {(6, "severity-unknown")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rollback_guard.adapters.actions import registry
-from rollback_guard.config.catalog import CHECKS, LINTS, ONLINE, SWITCHABLE
+from rollback_guard.config.catalog import CHECKS, LINTS, ONLINE, ONLINE_ERRORS, SWITCHABLE
 from rollback_guard.config.load import load
 from rollback_guard.config.problems import Level
 from rollback_guard.config.report import Report
@@ -98,3 +98,8 @@ def test_ids_are_of_one_kind_each():
     assert not set(LINTS) & set(CHECKS)
     assert not set(LINTS) & ONLINE
     assert set(LINTS) | set(CHECKS) | ONLINE >= SWITCHABLE
+
+
+def test_the_page_of_what_is_asked_online_explains_every_id_and_no_other():
+    headings = re.findall(r"^### (\S+)$", (DOCS / "online.md").read_text(), flags=re.MULTILINE)
+    assert sorted(headings) == sorted(ONLINE | ONLINE_ERRORS)

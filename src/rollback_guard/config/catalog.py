@@ -148,6 +148,9 @@ ONLINE: frozenset[str] = frozenset(
 )
 """The lints that only a Prometheus can answer; docs/checks/online.md explains each."""
 
+ONLINE_ERRORS: frozenset[str] = frozenset({"online-query-error", "online-syntax"})
+"""What a Prometheus may refuse; on the same page."""
+
 SWITCHABLE: frozenset[str] = (
     frozenset(LINTS)
     | ONLINE

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rollback_guard.config.catalog import CHECKS, LINTS, SWITCHABLE
+from rollback_guard.config.catalog import CHECKS, LINTS, ONLINE_ERRORS, SWITCHABLE
 from rollback_guard.config.comments import Comment, comments_of
 from rollback_guard.config.document import Document
 from rollback_guard.config.places import Mark, Place
@@ -171,7 +171,7 @@ class _Reader:
         if id_ in SWITCHABLE:
             return True
         message, hint = f"there is no check {quoted(id_)}", did_you_mean(id_, SWITCHABLE)
-        if id_ in CHECKS:
+        if id_ in CHECKS or id_ in ONLINE_ERRORS:
             message, hint = f"{quoted(id_)} is an error and cannot be switched off", "Mend it, and remove this."
         self.problems.append(
             document.problem(

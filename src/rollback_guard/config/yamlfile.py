@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from rollback_guard.config.aliases import written_out
 from rollback_guard.config.places import DEEPEST, MOST_NODES, DocumentError, KeyPath, Mark, Parsed, Place
 from rollback_guard.config.problems import quoted
 from rollback_guard.config.scalars import Plain, resolve
@@ -24,15 +25,19 @@ MOST_FLAWS = 100
 """Mistakes in one file after which the rest of it is not read."""
 
 
-def load(text: str) -> Parsed:
+def load(text: str, *, aliases: bool = False) -> Parsed:
     """Return the data of the one document in a text.
+
+    Args:
+        text: The whole file.
+        aliases: Whether it may have aliases and merge keys; a rule file may not.
 
     Raises:
         DocumentError: It is no YAML, or more of YAML than a rule file may use.
     """
     composer = _Composer()
     try:
-        for event in events(text):
+        for event in written_out(events(text)) if aliases else events(text):
             composer.take(event)
     except yaml.MarkedYAMLError as error:
         raise _refused(error, text) from error

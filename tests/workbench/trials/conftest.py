@@ -4,7 +4,6 @@ import copy
 import shutil
 import subprocess
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import yaml
@@ -31,6 +30,13 @@ def bench(world):
 
 
 @pytest.fixture
+def promtool_says():
+    if PROMTOOL is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    return promtool
+
+
+@pytest.fixture
 def play(bench, tmp_path):
     """Write rules and tests given as data, play them, and return the verdict."""
 
@@ -44,10 +50,8 @@ def play(bench, tmp_path):
 
 
 @pytest.fixture
-def agree(bench, tmp_path):
+def agree(bench, promtool_says, tmp_path):
     """Play tests one by one and mutated ones too, by promtool and by ours; return who thinks what of each."""
-    if PROMTOOL is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
 
     def played(path, data, *, most_mutants=4):
         files = {}
@@ -57,7 +61,7 @@ def agree(bench, tmp_path):
                 patterns = [str(path.parent / pattern) for pattern in data["rule_files"]]
                 file.write_text(yaml.safe_dump({**data, "rule_files": patterns, "tests": [changed]}))
                 files[file] = (test.get("name", str(number)), kind)
-        theirs = promtool(files)
+        theirs = promtool_says(files)
         return {told: (theirs[file], not bench.run(file).is_failed) for file, told in files.items()}
 
     return played
@@ -89,7 +93,10 @@ def spoilt_alert(case):
     if not alerts:
         return {**case, "exp_alerts": [{"exp_labels": {"not": "there"}}]}
     first, *rest = alerts
-    return {**case, "exp_alerts": [{**first, "exp_annotations": {**first.get("exp_annotations", {}), "no": "no"}}, *rest]}
+    return {
+        **case,
+        "exp_alerts": [{**first, "exp_annotations": {**first.get("exp_annotations", {}), "no": "no"}}, *rest],
+    }
 
 
 def spoilt_sample(case):
@@ -97,4 +104,3 @@ def spoilt_sample(case):
     if not samples:
         return {**case, "exp_samples": [{"labels": "not_there", "value": 1}]}
     return {**case, "exp_samples": [*samples[1:], {**samples[0], "value": samples[0]["value"] + 1}]}
-

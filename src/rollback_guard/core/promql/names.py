@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-COUNTER_ENDINGS = ("_total", "_bucket")
-
 _GAUGE_ENDINGS = (
     "_ratio", "_percent", "_percentage", "_celsius", "_temperature", "_utilization", "_utilisation",
     "_timestamp", "_timestamp_seconds", "_info",

@@ -5,7 +5,7 @@ All answers err on the safe side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 
@@ -30,8 +30,9 @@ def reach(expr: str) -> timedelta:
 
     Raises:
         PromqlError: The text cannot be cut into tokens.
+        OverflowError: A duration is longer than can be counted.
     """
-    return LOOKBACK + sum((_duration(token.text) for token in scan(expr) if token.kind is Kind.NUMBER), timedelta(0))
+    return LOOKBACK + sum(_spans(scan(expr)), timedelta(0))
 
 
 def may_read(expr: str, metrics: AbstractSet[str]) -> bool:
@@ -84,11 +85,29 @@ def _is_nameless(tokens: Sequence[Token], opening: int) -> bool:
     return True
 
 
-def _duration(text: str) -> timedelta:
+def _spans(tokens: Sequence[Token]) -> Iterator[timedelta]:
+    """Yield all durations; newer servers take numbers for seconds where a duration is expected."""
+    brackets, before = 0, ""
+    for token in tokens:
+        brackets += (token.text == "[") - (token.text == "]")
+        if token.kind is Kind.NUMBER:
+            yield _span(token.text, or_seconds=brackets > 0 or before == "offset")
+        if token.text not in {"-", "+"}:
+            before = token.word
+
+
+def _span(text: str, *, or_seconds: bool) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError:  # a number
-        return timedelta(0)
+        return timedelta(seconds=_number(text)) if or_seconds else timedelta(0)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(int(text, 16)) if text[:2] in {"0x", "0X"} else float(text)
+    except ValueError:  # neither a number nor a duration: every server refuses it
+        return 0.0
 
 
 __all__ = ["LOOKBACK", "PromqlError", "looks_ahead", "may_read", "reach"]

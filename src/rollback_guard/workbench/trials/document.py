@@ -35,6 +35,9 @@ from rollback_guard.core.units import parse_duration
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Where the time of a test begins unless it says otherwise, as promtool's does."""
 
+EARLIEST, LATEST = EPOCH - timedelta(days=25_000), EPOCH + timedelta(days=75_000)
+"""A test may begin between 1901 and 2175: Prometheus counts nanoseconds in 63 bits."""
+
 
 def _values(value: object) -> str:
     """Read a notation; a lone number needs no quotes, as in promtool."""
@@ -75,12 +78,18 @@ def _instant(value: object) -> datetime:
     plain = value.value if isinstance(value, Plain) else value
     try:
         if isinstance(plain, int | float) and not isinstance(plain, bool):
-            return EPOCH + timedelta(seconds=plain)
+            return _in_reach(EPOCH + timedelta(seconds=plain))
         at = datetime.fromisoformat(str(plain))
-        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+        return _in_reach(at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC))
     except (ValueError, OverflowError):
-        hint = "Write seconds since 1970, or a time such as `2026-01-02T15:04:05Z`."
+        hint = "Write seconds since 1970, or a time between 1902 and 2175 such as `2026-01-02T15:04:05Z`."
         raise refuse(Flaw("bad-value", f"{quoted(value)} is no time", hint)) from None
+
+
+def _in_reach(at: datetime) -> datetime:
+    if not EARLIEST <= at <= LATEST:
+        raise ValueError(at)
+    return at
 
 
 def _number(value: object) -> float:

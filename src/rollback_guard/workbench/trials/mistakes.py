@@ -47,9 +47,8 @@ def mistakes_in(document: Document, file: TrialFile, trials: Sequence[Trial]) ->
             "no-assertion", "this file has no test", document.key_mark(("tests",)), hint="Write one."
         )
         return
-    known = {chapter.group.id if chapter.group else "" for chapter in trials[0].chapters}
-    known |= {getattr(item, "group_id", "") for chapter in trials[0].chapters for item in chapter.items}
-    known = {group.id for group in trials[0].groups} | known - {""}
+    items = [item for chapter in trials[0].chapters for item in chapter.items]
+    known = {item.group_id if isinstance(item, Recording) else item.group for item in items}
     for number, name in enumerate(file.group_eval_order):
         mark = document.value_mark(("group_eval_order", number))
         if name in file.group_eval_order[:number]:

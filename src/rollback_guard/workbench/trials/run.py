@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from rollback_guard.adapters.ephemeral import EphemeralError, PrometheusMissing, StartFailed, WriteRefused
-from rollback_guard.config.document import Document, decode, parse, read
+from rollback_guard.config import yamlfile
+from rollback_guard.config.document import Document, decode, read
 from rollback_guard.config.load import load
 from rollback_guard.config.places import DocumentError, KeyPath
 from rollback_guard.config.problems import Level, Problem, quoted
@@ -70,17 +71,10 @@ class Bench:
         Raises:
             EphemeralError: No Prometheus can be started, or it ends again and again.
         """
-        document, file, problems = _file(path)
-        if document is None or file is None:
+        trials, problems = self.read(path)
+        if problems:
             return FileVerdict(path=str(path), problems=tuple(problems))
-        rules, found = self._rules_of(document, file, path.parent)
-        if rules is None:
-            return FileVerdict(path=str(path), problems=(*problems, *found))
-        trials = trials_of(document, file, rules)
         wanted = [trial for trial in trials if self._wanted is None or self._wanted.search(trial.name)]
-        mistakes = [*problems, *mistakes_in(document, file, trials)]
-        if mistakes:
-            return FileVerdict(path=str(path), problems=tuple(mistakes))
         return FileVerdict(
             path=str(path),
             trials=tuple(
@@ -89,6 +83,17 @@ class Bench:
             ),
             skipped=len(trials) - len(wanted),
         )
+
+    def read(self, path: Path) -> tuple[list[Trial], list[Problem]]:
+        """Return the trials of a file, or what is wrong with it and with the rule files that it names."""
+        document, file, problems = _file(path)
+        if document is None or file is None:
+            return [], problems
+        rules, found = self._rules_of(document, file, path.parent)
+        if rules is None:
+            return [], [*problems, *found]
+        trials = trials_of(document, file, rules)
+        return trials, [*problems, *mistakes_in(document, file, trials)]
 
     def _play(self, trial: Trial, progress: Callable[[float], None]) -> TrialVerdict:
         began = self._clock.elapsed()
@@ -144,10 +149,11 @@ def _file(path: Path) -> tuple[Document | None, TrialFile | None, list[Problem]]
     text = ""
     try:
         text = decode(read(path))
-        document = parse(str(path), text)
+        document = Document(path=str(path), text=text, parsed=yamlfile.load(text, aliases=True))
     except DocumentError as error:
         document = Document(path=str(path), text=text)
-        return None, None, [document.problem(error.id, error.message, error.mark, hint=error.hint)]
+        hint = "Give test files, or directories that hold some." if error.id == "unreadable-file" else error.hint
+        return None, None, [document.problem(error.id, error.message, error.mark, hint=hint)]
     flaws = document.parsed.flaws if document.parsed else ()
     problems = [document.problem(flaw.id, flaw.message, flaw.mark, hint=flaw.hint) for flaw in flaws]
     valid, found = validate(document, TrialFile)

@@ -28,6 +28,9 @@ from rollback_guard.workbench.unheard import Unheard
 WEEK = timedelta(weeks=1)
 PATIENCE = timedelta(minutes=2)
 
+FAR = timedelta(days=365_000)
+"""A millennium: no trial that must be moved so far is moved at all."""
+
 LATEST = datetime(2020, 1, 1, tzinfo=UTC)
 """Up to here a server is filled; Prometheus 3 takes nothing that is ahead of the present."""
 
@@ -86,13 +89,16 @@ class World:
         A trial for which there is no room any more has a new server, and is not moved at all if it would be too far.
         """
         exprs = _expressions(trial)
-        unit = alignment((with_default_step(expr, trial.slot_interval) for expr in exprs), WEEK)
-        margin = sum(map(reach, exprs), timedelta(0))
+        try:
+            unit = alignment((with_default_step(expr, trial.slot_interval) for expr in exprs), WEEK)
+            margin = sum(map(reach, exprs), timedelta(0))
+        except OverflowError:
+            unit = margin = FAR
         shift = self._shift(trial, unit, margin)
         if shift is None:
             self.forget()
             shift = self._shift(trial, unit, margin) or timedelta(0)
-        self._free_from = trial.start + shift + trial.end + margin
+        self._free_from = LATEST if margin > LATEST - EPOCH else trial.start + shift + trial.end + margin
         return shift
 
     def read(self, group: Group, slots: Iterable[datetime]) -> Observations:
@@ -110,7 +116,7 @@ class World:
 
     def _shift(self, trial: Trial, unit: timedelta, margin: timedelta) -> timedelta | None:
         """Return the shortest shift, a multiple of the unit, that keeps the trial apart from all before it."""
-        if self._free_from > LATEST - margin:
+        if margin > LATEST - EPOCH or self._free_from > LATEST - margin:
             return None
         earliest = self._free_from + margin
         shift = math.ceil((earliest - trial.start) / unit) * unit

@@ -17,7 +17,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         return
     if any(isinstance(node, Call) and node.func.name == "clamp_min" for node, _ in asked.nodes):
         return  # a denominator that cannot fall below something is a floor, too
-    message = "a single failure at a quiet hour is a high ratio, and the guard acts on it"
+    message = "at a quiet hour this ratio is made of next to nothing, and the guard acts on it"
     hint = f"Say how much is enough to judge: `when: {_shown(ratio.denominator)} > 1`."
     yield asked.problem("ratio-without-floor", message, hint=hint, at="/")
 
