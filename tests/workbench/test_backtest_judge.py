@@ -10,8 +10,9 @@ from rollback_guard.workbench.backtest.happenings import (
     Deploy,
     HappeningError,
     KnownIncident,
-    read_deploys,
-    read_incidents,
+    Sheet,
+    deploys_in,
+    incidents_in,
     time_of,
 )
 from rollback_guard.workbench.backtest.judge import Kind, Past, score
@@ -40,7 +41,12 @@ def incident(first, last, **more):
 
 def past(*incidents, deploys=(), weeks=1, window=60):
     return Past(
-        start=START, end=START + weeks * WEEK, incidents=incidents, deploys=deploys, deploy_window=minutes(window)
+        start=START,
+        end=START + weeks * WEEK,
+        incidents=incidents,
+        deploys=deploys,
+        deploy_window=minutes(window),
+        is_known=True,
     )
 
 
@@ -86,13 +92,13 @@ def test_only_what_concerns_a_guard_counts_for_it():
 def test_csv_files_are_read(tmp_path):
     deploys = tmp_path / "deploys.csv"
     deploys.write_text("time, guard, version\n2024-05-02T00:00:00Z, shop, v2\n1714521600,,\n")
-    assert read_deploys(deploys, ["shop"]) == [
+    assert deploys_in(Sheet.read(deploys), ["shop"]) == [
         Deploy(at=START - timedelta(hours=12)),
         Deploy(at=START + timedelta(hours=12), guard="shop", version="v2"),
     ]
     incidents = tmp_path / "incidents.csv"
     incidents.write_text("start,end,name\n2024-05-01T14:00:00+02:00,2024-05-01T12:10:00Z,INC-1\n")
-    assert read_incidents(incidents, []) == [KnownIncident(start=START, end=START + minutes(10), name="INC-1")]
+    assert incidents_in(Sheet.read(incidents), []) == [KnownIncident(start=START, end=START + minutes(10), name="INC-1")]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +117,7 @@ def test_a_wrong_csv_file_says_where_and_what(tmp_path, text, words):
     path = tmp_path / "deploys.csv"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(HappeningError) as caught:
-        read_deploys(path, ["shop"])
+        deploys_in(Sheet.read(path), ["shop"])
     assert words in str(caught.value)
 
 
@@ -119,12 +125,12 @@ def test_an_incident_must_end_after_it_began(tmp_path):
     path = tmp_path / "incidents.csv"
     path.write_text("start,end\n2024-05-01T12:00:00Z,2024-05-01T11:00:00Z\n")
     with pytest.raises(HappeningError, match="2: this incident ends before it begins"):
-        read_incidents(path, [])
+        incidents_in(Sheet.read(path), [])
 
 
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(HappeningError, match="cannot be read: No such file"):
-        read_deploys(tmp_path / "nothing.csv", [])
+        Sheet.read(tmp_path / "nothing.csv")
 
 
 @pytest.mark.parametrize(
@@ -149,11 +155,13 @@ def test_what_is_no_time_says_what_is():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("threshold=1%..4%:4", {"threshold": [0.01, 0.0159, 0.0252, 0.04]}),
+        ("threshold=1%..4%:4", {"threshold": [0.01, 0.016, 0.025, 0.04]}),
         ("threshold=10..20:3", {"threshold": [10.0, 15.0, 20.0]}),
         ("threshold=-1..1:3", {"threshold": [-1.0, 0.0, 1.0]}),
         ("threshold=0.5%,2%", {"threshold": [0.005, 0.02]}),
         ("for=1m..3m:3", {"for": [minutes(1), minutes(2), minutes(3)]}),
+        ("for=2m..15m", {"for": [minutes(each) for each in (2, 3, 4.5, 7, 10, 15)]}),
+        ("for=30s..1h:4", {"for": [timedelta(seconds=30), minutes(2.5), minutes(10), minutes(60)]}),
         ("for=30s,5m", {"for": [timedelta(seconds=30), minutes(5)]}),
     ],
 )

@@ -101,7 +101,7 @@ def judged(survey, place):
 
 
 @given(survey=surveys())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_plainly_passes_is_judged_to_pass(survey):
     for place, is_plain in enumerate(survey.undisturbed()):
         if is_plain:
@@ -111,7 +111,7 @@ def test_what_plainly_passes_is_judged_to_pass(survey):
 
 
 @given(survey=surveys(), reason=st.sampled_from([Unknown.NAN, Unknown.NO_TRAFFIC]))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_plainly_has_nothing_to_judge_is_judged_to_be_idle(survey, reason):
     for place, is_plain in enumerate(survey.undisturbed(frozenset({("g/r", reason)}))):
         if is_plain:
@@ -121,7 +121,7 @@ def test_what_plainly_has_nothing_to_judge_is_judged_to_be_idle(survey, reason):
 
 
 @given(survey=surveys(), active=st.sets(st.sampled_from(LABELS)), phase=st.sampled_from([Phase.PENDING, Phase.FIRING]))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_is_left_out_moves_no_alert(survey, active, phase):
     (rule,) = survey.group.rules
     alerts = {labels: an_alert(rule, labels, phase) for labels in active}

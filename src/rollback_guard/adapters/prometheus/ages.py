@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,12 +22,15 @@ from rollback_guard.adapters.prometheus.freshness import (
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, from_ms
 from rollback_guard.adapters.prometheus.inquiry import Inquiry
 from rollback_guard.core.model import Group, Rule
-from rollback_guard.core.observation import Failure, Observation, Unknown
+from rollback_guard.core.observation import Failure, Observation, Sample, Unknown
 
 Observations = dict[str, Observation]
 
 Told = Failure | Seen | Mapping[int, int]
 """What is known of a selector: nothing and why, what memory proves, or by instant the time of its newest sample."""
+
+AGES_AT_ONCE = 200
+"""Instants of one range query for ages. Prometheus takes time for `timestamp(…)` that grows with their square."""
 
 LATER_MS = 1000
 """Servers that speak the query API round as they like."""
@@ -132,7 +136,7 @@ async def mark_range(
         return told
     back = grid.after(grid.start_ms - max(max_age_ms for _, max_age_ms in judged))
     selectors = dict.fromkeys(selector for rule, _ in judged for selector in rule.condition.selectors)
-    said = plausible(await inquiry.ask(map(query_of, selectors), back))
+    said = plausible(await _ask_in_pieces(inquiry, [*map(query_of, selectors)], back))
     known = {selector: _told(said[query_of(selector)]) for selector in selectors}
     return [
         observations
@@ -143,6 +147,21 @@ async def mark_range(
         }
         for at_ms, observations in zip(grid, told, strict=True)
     ]
+
+
+async def _ask_in_pieces(inquiry: Inquiry, queries: Sequence[str], grid: Grid) -> dict[str, Result]:
+    """Ask for the times of newest samples over a long grid; the pieces of one answer are joined again."""
+    said = await asyncio.gather(*(inquiry.ask(queries, piece) for piece in grid.pieces(AGES_AT_ONCE)))
+    return {query: _joined([answer[query] for answer in said]) for query in queries}
+
+
+def _joined(parts: Sequence[Result]) -> Result:
+    joined: dict[int, tuple[Sample, ...]] = {}
+    for part in parts:
+        if isinstance(part, Failure):
+            return part
+        joined.update(part)
+    return joined
 
 
 def aged(group: Group) -> Iterator[tuple[Rule, int]]:

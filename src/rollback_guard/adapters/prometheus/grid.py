@@ -48,6 +48,16 @@ class Grid:
         return Grid(start_ms=self.start_ms - earlier * self.step_ms, step_ms=self.step_ms, count=self.count + earlier)
 
 
+    def pieces(self, longest: int) -> Iterator[Grid]:
+        """Yield the grid in pieces of at most so many instants."""
+        for first in range(0, self.count, longest):
+            yield Grid(
+                start_ms=self.start_ms + first * self.step_ms,
+                step_ms=self.step_ms,
+                count=min(longest, self.count - first),
+            )
+
+
 def runs_of(instants: Sequence[datetime], interval: timedelta, *, longest: int) -> Iterator[list[datetime]]:
     """Yield the instants, oldest first, in runs without a gap."""
     run: list[datetime] = []

@@ -49,8 +49,8 @@ class Survey:
     seen: Mapping[Aged, Presence]
     heartbeat: Heartbeat
     beats: Sequence[Presence] = ()
-    _known_passing: dict[str, Observation] = field(default_factory=dict)
-    _crowds: dict[str, Crowd] = field(default_factory=dict)
+    _known_passing: dict[str, Observation] = field(default_factory=dict, init=False)
+    _crowds: dict[str, Crowd] = field(default_factory=dict, init=False)
 
     @property
     def points(self) -> int:

@@ -23,8 +23,9 @@ from rollback_guard.workbench.backtest.data import Findings, Swept
 from rollback_guard.workbench.backtest.happenings import (
     Deploy,
     HappeningError,
-    read_deploys,
-    read_incidents,
+    Sheet,
+    deploys_in,
+    incidents_in,
     time_of,
 )
 from rollback_guard.workbench.backtest.judge import Past
@@ -75,25 +76,38 @@ class Errand:
         clock: For the present and for measuring.
         action_types: The settings' model of each type of action.
         told: Hears of progress.
+        remark: Hears what people have to know while it is under way.
 
     Raises:
         InvalidRules: A rule file has an error.
         HappeningError: A time or a CSV file cannot be understood.
     """
 
-    def __init__(self, asked: Asked, clock: Clock, *, action_types: Mapping[str, type[BaseModel]], told: Told) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        clock: Clock,
+        *,
+        action_types: Mapping[str, type[BaseModel]],
+        told: Told,
+        remark: Callable[[str], None],
+    ) -> None:
         self._asked = asked
         self._clock = clock
         self._told = told
-        loaded, self._policy = _load(asked.rules, action_types)
+        self._remark = remark
+        self._loaded, self._policy = _load(asked.rules, action_types)
         self._other = _load(asked.compare, action_types)[1] if asked.compare else None
-        self._endpoints = _endpoints(loaded, asked.prometheus)
+        self._endpoints = _endpoints(self._loaded, asked.prometheus)
         self._axes = axes_of(asked.sweep)
         self._step = _duration("--step", asked.step) if asked.step else None
-        self._keeper = Keeper(cache_directory(os.environ), self._question())
+        self._deploys = Sheet.read(asked.deploys) if asked.deploys else None
+        self._incidents = Sheet.read(asked.incidents) if asked.incidents else None
+        self._keeper = Keeper(cache_directory(os.environ), self._question(), complain=remark)
         if asked.fresh:
             self._keeper.forget()
-        self._start, self._end = self._keeper.window(*_window(asked, clock.now().replace(microsecond=0)))
+        self._now = clock.now().replace(microsecond=0)
+        self._start, self._end = self._keeper.window(*_window(asked, self._now))
 
     def done(self) -> Findings:
         """Play everything, and return what was found.
@@ -131,6 +145,7 @@ class Errand:
             deploys=list(past.deploys),
             part=self._keeper.part(what),
             told=lambda share: self._told(what, share),
+            remark=self._remark,
         )
 
     def _swept(self, planned: Plan, past: Past) -> Swept:
@@ -141,21 +156,24 @@ class Errand:
         played = self._play("swept", swept, replace(past, deploys=[]))
         guards = [name for name, rules in planned.policy.rules_of.items() if any(each.id == rule for each in rules)]
         op = comparison.op.value if comparison else ""
-        return Swept(rule=rule, op=op, tried=tried(variants, played.tally, past.of(guards)))
+        known = past.of(guards).within(played.tally.begins(planned.policy.groups[first.group].source), self._end)
+        return Swept(rule=rule, op=op, tried=tried(variants, played.tally, known))
 
     def _past(self, planned: Plan) -> Past:
         asked, guards = self._asked, list(self._policy.guards)
-        deploys: list[Deploy] = read_deploys(asked.deploys, guards) if asked.deploys else []
+        deploys: list[Deploy] = deploys_in(self._deploys, guards) if self._deploys else []
         if asked.deploys_query:
             deploys += asyncio.run(self._queried(asked.deploys_query, planned))
-        incidents = read_incidents(asked.incidents, guards) if asked.incidents else []
-        return Past(
+        incidents = incidents_in(self._incidents, guards) if self._incidents else []
+        past = Past(
             start=self._start,
             end=self._end,
-            deploys=[each for each in sorted(deploys, key=lambda it: it.at) if self._start <= each.at <= self._end],
-            incidents=[each for each in incidents if each.start < self._end and each.end > self._start],
+            deploys=sorted(deploys, key=lambda it: it.at),
+            incidents=incidents,
             deploy_window=_duration("--deploy-window", asked.deploy_window),
+            is_known=bool(self._deploys or self._incidents or asked.deploys_query),
         )
+        return past.within(self._start, self._end)
 
     async def _queried(self, query: str, planned: Plan) -> list[Deploy]:
         source = patient(self._endpoints[DEFAULT_SOURCE], self._clock)
@@ -171,7 +189,7 @@ class Errand:
             "other": self._other.digest if self._other else "",
             "urls": " ".join(f"{name}={each.url}" for name, each in sorted(self._endpoints.items())),
             "times": f"{asked.start} {asked.end} {asked.step}",
-            "deploys": f"{_digest(asked.deploys)} {asked.deploys_query}",
+            "deploys": f"{_digest(self._deploys)} {asked.deploys_query}",
             "sweep": f"{asked.sweep} {asked.rule}",
         }
 
@@ -213,8 +231,5 @@ def _duration(name: str, text: str) -> timedelta:
     return span
 
 
-def _digest(path: Path | None) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:20] if path else ""
-    except OSError:
-        return ""  # whoever reads it says why it cannot
+def _digest(sheet: Sheet | None) -> str:
+    return hashlib.sha256(sheet.body).hexdigest() if sheet else ""

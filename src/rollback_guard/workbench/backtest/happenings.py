@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rollback_guard.config.problems import did_you_mean, quoted
+from rollback_guard.config.problems import did_you_mean, printable, quoted
 from rollback_guard.core.units import parse_duration
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,28 +41,53 @@ class KnownIncident:
     guard: str = ""
 
 
-def read_deploys(path: Path, guards: Iterable[str]) -> list[Deploy]:
-    """Return the deploys of a CSV file with the columns `time`, and perhaps `guard` and `version`, oldest first.
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A CSV file that was read: once, for a pipe can be read no second time."""
+
+    name: str
+    body: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> Sheet:
+        """Read a file, as far as it may go.
+
+        Raises:
+            HappeningError: It cannot be read, or is too large.
+        """
+        name = printable(str(path))
+        try:
+            with path.open("rb") as file:
+                body = file.read(LARGEST_FILE + 1)  # a pipe or a device does not say how large it is
+        except OSError as error:
+            raise HappeningError(f"{name}: this cannot be read: {error.strerror}") from error
+        if len(body) > LARGEST_FILE:
+            raise HappeningError(f"{name}: the file is larger than {LARGEST_FILE} bytes")
+        return cls(name, body)
+
+
+def deploys_in(sheet: Sheet, guards: Iterable[str]) -> list[Deploy]:
+    """Return the deploys of a sheet with the columns `time`, and perhaps `guard` and `version`, oldest first.
 
     Raises:
         HappeningError: It is not such a file.
     """
     found = []
-    for place, row in _rows(path, needed=("time",), optional=("guard", "version")):
+    for place, row in _rows(sheet, needed=("time",), optional=("guard", "version")):
         at = _time(place, "time", row["time"])
         guard = _guard(place, row.get("guard", ""), guards)
         found.append(Deploy(at=at, guard=guard, version=row.get("version", "")))
     return sorted(found, key=lambda deploy: deploy.at)
 
 
-def read_incidents(path: Path, guards: Iterable[str]) -> list[KnownIncident]:
-    """Return the incidents of a CSV file with `start` and `end`, and perhaps `name` and `guard`, oldest first.
+def incidents_in(sheet: Sheet, guards: Iterable[str]) -> list[KnownIncident]:
+    """Return the incidents of a sheet with `start` and `end`, and perhaps `name` and `guard`, oldest first.
 
     Raises:
         HappeningError: It is not such a file.
     """
     found = []
-    for place, row in _rows(path, needed=("start", "end"), optional=("name", "guard")):
+    for place, row in _rows(sheet, needed=("start", "end"), optional=("name", "guard")):
         start, end = _time(place, "start", row["start"]), _time(place, "end", row["end"])
         if end <= start:
             raise HappeningError(f"{place}: this incident ends before it begins")
@@ -93,41 +119,42 @@ def time_of(text: str, now: datetime) -> datetime:
 def _absolute(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        return None
     except ValueError:
-        try:
-            return EPOCH + timedelta(seconds=float(text))
-        except (ValueError, OverflowError):
-            return None
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+        pass
+    try:
+        return EPOCH + timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        return None
 
 
-def _rows(path: Path, *, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _rows(sheet: Sheet, *, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield the rows of a CSV file, each with its place."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise HappeningError(f"{path}: the file is larger than {LARGEST_FILE} bytes")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", skipinitialspace=True)
-            _check_header(path, reader.fieldnames or (), needed, optional)
-            for number, row in enumerate(reader):
-                place = f"{path}:{reader.line_num}"
-                if number >= MOST_ROWS:
-                    raise HappeningError(f"{place}: more than {MOST_ROWS} rows")
-                if "" in row:
-                    raise HappeningError(f"{place}: more values than columns")
-                yield place, {name: (value or "").strip() for name, value in row.items()}
-    except OSError as error:
-        raise HappeningError(f"{path}: this cannot be read: {error.strerror}") from error
+        text = io.StringIO(sheet.body.decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(text, restkey="", skipinitialspace=True)
+        _check_header(sheet.name, reader.fieldnames or (), needed, optional)
+        for number, row in enumerate(reader):
+            place = f"{sheet.name}:{reader.line_num}"
+            if number >= MOST_ROWS:
+                raise HappeningError(f"{place}: more than {MOST_ROWS} rows")
+            if "" in row:
+                raise HappeningError(f"{place}: more values than columns")
+            yield place, {name: (value or "").strip() for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
-        raise HappeningError(f"{path}: this is no CSV file: {error}") from error
+        raise HappeningError(f"{sheet.name}: this is no CSV file: {error}") from error
 
 
-def _check_header(path: Path, found: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> None:
+def _check_header(path: str, found: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> None:
     columns = ", ".join([*needed, *(f"[{name}]" for name in optional)])
     for name in found:
         if name not in (*needed, *optional):
             near = did_you_mean(name, [*needed, *optional])
             raise HappeningError(f"{path}:1: unknown column {quoted(name)}. {near or f'Columns are {columns}.'}")
+        if found.count(name) > 1:
+            raise HappeningError(f"{path}:1: the column {quoted(name)} stands there twice")
     for name in needed:
         if name not in found:
             raise HappeningError(f"{path}:1: the column {quoted(name)} is missing. Columns are {columns}.")

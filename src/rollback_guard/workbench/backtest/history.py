@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -18,21 +18,22 @@ from rollback_guard.core.slots import Slots, slots_between
 from rollback_guard.ports import Clock
 
 POINTS_AIM = 400_000
-"""Samples of one stretch: some hundred megabytes while it is taken apart."""
+"""Samples of one stretch: 16 MB of text, and a fraction of that once it is taken apart."""
 
 FIRST_SLOTS = 240
 FEWEST_SLOTS = 10
 MOST_SLOTS = 10_000
-"""Slots of one stretch. Prometheus refuses 11,000 points of a series, and the ages of samples look back further."""
+"""Slots of one stretch. Prometheus refuses 11,000 points of a series."""
+
+GROWS_BY, SHRINKS_BY = 8, 4
 
 TOO_MUCH = frozenset({Unknown.TIMEOUT, Unknown.TOO_LARGE})
-"""A shorter stretch may be answered."""
 
 LOST = frozenset({Unknown.CONNECT, Unknown.HTTP_ERROR, Unknown.BAD_RESPONSE, Unknown.PARTIAL})
 """Nothing was learnt of history; it must not be taken for a time in which the rules were blind."""
 
-TOO_MANY_SAMPLES = "too many samples"
-"""What Prometheus says when one query would load more than `--query.max-samples`."""
+LIMITS = ("too many samples", "exceed", "too many", "too long", "limit")
+"""What Prometheus and its kin say when a query asks for more than they are told to allow."""
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -83,6 +84,8 @@ class History:
         self._end = end
         self._fastest = min((group.interval for group in groups), default=timedelta(minutes=1))
         self._slots = FIRST_SLOTS
+        self._most = MOST_SLOTS
+        self._refused: set[str] = set()
         self._runner = asyncio.Runner()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
 
@@ -93,7 +96,7 @@ class History:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give up what is still being read, and close the connections."""
+        """Wait for what is still being read, and close the connections."""
         self._thread.submit(self._close).result()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
@@ -125,38 +128,66 @@ class History:
             end = min(self._end, start + self._slots * self._fastest)
             began = self._clock.elapsed()
             surveys = self._runner.run(self._surveys(start, end))
-            failure = _gravest(surveys)
-            if failure is None:
+            failed = self._gravest(surveys)
+            if failed is None:
                 self._adapt(surveys)
                 return Stretch(start=start, end=end, surveys=surveys, took=self._clock.elapsed() - began)
-            if failure.reason not in TOO_MUCH and TOO_MANY_SAMPLES not in failure.detail:
-                raise HistoryError(f"{failure.reason}: {failure.detail}")
-            if self._slots <= FEWEST_SLOTS:
-                raise HistoryError(f"even {self._slots} slots are too much: {failure.reason}: {failure.detail}")
-            self._slots = max(FEWEST_SLOTS, self._slots // 4)
+            self._shrink(*failed)
 
     async def _surveys(self, start: datetime, end: datetime) -> Mapping[str, Survey]:
-        asked = {group.id: (group, slots) for group in self._groups if (slots := _slots(group, start, end))}
+        """Look over all groups; those that are evaluated at the same instants share the answers."""
+        alike: dict[object, list[Group]] = {}
+        for group in self._groups:
+            alike.setdefault((group.source, group.interval, group.offset, group.query_offset), []).append(group)
+        asked = [(groups, slots) for groups in alike.values() if (slots := _slots(groups[0], start, end))]
         said = await asyncio.gather(
-            *(self._sources[group.source].survey(group, slots) for group, slots in asked.values())
+            *(self._sources[groups[0].source].survey(_joined(groups), slots) for groups, slots in asked)
         )
-        return dict(zip(asked, said, strict=True))
+        found = {
+            group.id: replace(survey, group=group)
+            for (groups, _), survey in zip(asked, said, strict=True)
+            for group in groups
+        }
+        return {group.id: found[group.id] for group in self._groups if group.id in found}
 
     def _adapt(self, surveys: Mapping[str, Survey]) -> None:
         """Have the next stretch hold about as many samples as fit."""
-        points = sum(survey.points for survey in surveys.values())
+        points = sum({id(survey.said): survey.points for survey in surveys.values()}.values())
         fitting = self._slots * POINTS_AIM // max(1, points)
-        self._slots = max(FEWEST_SLOTS, min(MOST_SLOTS, fitting, self._slots * 8))
+        self._slots = max(FEWEST_SLOTS, min(self._most, fitting, self._slots * GROWS_BY))
+
+    def _shrink(self, query: str, failure: Failure) -> None:
+        """Try a shorter stretch, and never one that is as long as this again.
+
+        Raises:
+            HistoryError: That would not help, or it is as short as can be.
+        """
+        words = f"{failure.reason}: {failure.detail}"
+        if not _is_too_much(failure):
+            raise HistoryError(words)
+        if self._slots > FEWEST_SLOTS:
+            self._most = self._slots = max(FEWEST_SLOTS, self._slots // SHRINKS_BY)
+        elif failure.reason is Unknown.QUERY_ERROR:
+            self._refused.add(query)  # whatever the words mean, it is not the length
+            self._slots, self._most = FIRST_SLOTS, MOST_SLOTS
+        else:
+            raise HistoryError(f"even {self._slots} evaluations at once are too much. {words}. The query: {query}")
+
+    def _gravest(self, surveys: Mapping[str, Survey]) -> tuple[str, Failure] | None:
+        """Return what was not told; a rule that the server refuses, but not for its size, is only a rule."""
+        failures = [each for survey in surveys.values() for each in survey.failures() if each[0] not in self._refused]
+        return next((each for each in failures if each[1].reason in LOST or _is_too_much(each[1])), None)
+
+
+def _joined(groups: Sequence[Group]) -> Group:
+    return replace(groups[0], rules=tuple(rule for group in groups for rule in group.rules))
 
 
 def _slots(group: Group, start: datetime, end: datetime) -> Slots:
     return slots_between(start - MICROSECOND, end, group.interval, group.offset)
 
 
-def _gravest(surveys: Mapping[str, Survey]) -> Failure | None:
-    """Return why a stretch was not read; a rule that the server refuses, but not for its size, is only a rule."""
-    failures = [failure for survey in surveys.values() for _, failure in survey.failures()]
-    return next(
-        (each for each in failures if each.reason in TOO_MUCH | LOST or TOO_MANY_SAMPLES in each.detail),
-        None,
-    )
+def _is_too_much(failure: Failure) -> bool:
+    """Say whether a shorter stretch may be answered."""
+    is_limited = failure.reason is Unknown.QUERY_ERROR and any(words in failure.detail for words in LIMITS)
+    return failure.reason in TOO_MUCH or is_limited

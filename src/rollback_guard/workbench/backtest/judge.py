@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -29,6 +29,8 @@ class Past:
         deploys: Oldest first.
         incidents: Oldest first.
         deploy_window: How long after a deploy a firing is put down to it.
+        is_known: Whether people said anything: else nothing can be called a false alarm.
+        left_out: How many deploys and incidents lie outside of the time that is played.
     """
 
     start: datetime
@@ -36,21 +38,29 @@ class Past:
     deploys: Sequence[Deploy] = ()
     incidents: Sequence[KnownIncident] = ()
     deploy_window: timedelta = timedelta(hours=1)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether anything is: else nothing can be called a false alarm."""
-        return bool(self.deploys or self.incidents)
+    is_known: bool = False
+    left_out: int = 0
 
     def of(self, guards: Iterable[str]) -> Past:
         """Return what concerns these guards."""
         named = {*guards, ""}
-        return Past(
-            start=self.start,
-            end=self.end,
+        return replace(
+            self,
             deploys=[each for each in self.deploys if each.guard in named],
             incidents=[each for each in self.incidents if each.guard in named],
-            deploy_window=self.deploy_window,
+        )
+
+    def within(self, start: datetime, end: datetime) -> Past:
+        """Return what lies in a time, wholly or in part; an incident counts from its beginning."""
+        deploys = [each for each in self.deploys if start - self.deploy_window < each.at <= end]
+        incidents = [
+            replace(each, start=max(start, each.start))
+            for each in self.incidents
+            if each.start < end and each.end > start
+        ]
+        gone = len(self.deploys) + len(self.incidents) - len(deploys) - len(incidents)
+        return replace(
+            self, start=start, end=end, deploys=deploys, incidents=incidents, left_out=self.left_out + gone
         )
 
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +19,11 @@ from rollback_guard import __version__
 from rollback_guard.adapters.journal.checkpoint import decode, encode
 from rollback_guard.core.state import State
 from rollback_guard.ports import JournalError
-from rollback_guard.workbench.backtest.tally import Tally
+from rollback_guard.workbench.backtest.tally import BUCKETS, Tally
+
+STALE_AFTER = timedelta(days=1)
+"""When `7d` is asked for, nobody wants the seven days of last month, because he had no patience then."""
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,66 +57,96 @@ def _adapter() -> TypeAdapter[_Stored]:
 class Keeper:
     """A directory per question, named after all that makes it another one.
 
+    Where nothing can be kept the work goes on without: keeping is a convenience.
+
     Args:
         directory: Where they are; one is made when there is something to keep.
         question: What is asked: rules, server, times, as the person gave them.
+        complain: Hears once why nothing can be kept.
     """
 
-    def __init__(self, directory: Path, question: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, question: Mapping[str, str], *, complain: Callable[[str], None]) -> None:
         digest = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:20]
         self._home = directory / digest
+        self._complain = complain
+        self._works = True
 
     def window(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-        """Return the times that are played: those of the run that was interrupted, for `now` has moved since."""
-        path = self._home / "window.json"
+        """Return the times that are played: those of a run that was interrupted lately, for `now` has moved since."""
+        kept = self._read("window")
         try:
-            first, last = json.loads(path.read_text(encoding="utf-8"))
-            return datetime.fromisoformat(first), datetime.fromisoformat(last)
-        except (FileNotFoundError, ValueError):
-            _write(path, json.dumps([start.isoformat(), end.isoformat()]).encode())
-            return start, end
+            first, last = map(datetime.fromisoformat, json.loads(kept or b"[]"))
+            if first < last and max(abs(start - first), abs(end - last)) <= STALE_AFTER:
+                return first, last
+        except (ValueError, TypeError):
+            pass
+        self.forget()
+        self._write("window", json.dumps([start.isoformat(), end.isoformat()]).encode())
+        return start, end
 
     def part(self, name: str) -> Part:
         """Return where one part of the work is kept."""
-        return Part(self._home / f"{name}.json")
+        return Part(read=lambda: self._read(name), write=lambda body: self._write(name, body))
 
     def forget(self) -> None:
         """Remove what was kept: it is done, or to be done anew."""
         shutil.rmtree(self._home, ignore_errors=True)
 
+    def _path(self, name: str) -> Path:
+        return self._home / f"{name}.json"
 
-@dataclass(frozen=True, slots=True)
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return self._path(name).read_bytes()
+        except OSError:
+            return None  # not there, or no file at all
+
+    def _write(self, name: str, body: bytes) -> None:
+        """Keep something whole or not at all, also where two do so at the same moment."""
+        if not self._works:
+            return
+        new = self._home / f"{name}.{os.getpid()}.new"
+        try:
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new.write_bytes(body)
+            os.replace(new, self._path(name))  # noqa: PTH105  as atomic as it is said
+        except OSError as error:
+            self._works = False
+            self._complain(f"{self._home} cannot be written ({error.strerror}): a run that is interrupted begins anew")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """How far one part of the work has come."""
 
-    path: Path
+    read: Callable[[], bytes | None]
+    write: Callable[[bytes], None]
 
-    def load(self) -> Progress | None:
-        """Return how far it has come; ``None`` where nothing is kept that can be used."""
-        try:
-            stored = _adapter().validate_json(self.path.read_bytes())
-            if stored.version != __version__:
-                return None
-            return Progress(tally=stored.tally, state=decode(stored.state), done_until=stored.done_until)
-        except (FileNotFoundError, ValidationError, JournalError):
+    def load(self, rules: Iterable[str], guards: Iterable[str]) -> Progress | None:
+        """Return how far it has come with these rules and guards; ``None`` where nothing is kept that can be used."""
+        body = self.read()
+        if body is None:
             return None
+        try:
+            stored = _adapter().validate_json(body)
+            state = decode(stored.state)
+        except (ValidationError, JournalError):
+            return None
+        tally = stored.tally
+        is_ours = stored.version == __version__ and tally.rules.keys() == set(rules) and tally.guards.keys() == set(guards)
+        if not is_ours or stored.done_until.tzinfo is None or any({len(each.low), len(each.high)} != {BUCKETS} for each in tally.rules.values()):
+            return None
+        return Progress(tally=tally, state=state, done_until=stored.done_until)
 
     def save(self, progress: Progress) -> None:
-        """Keep how far it has come, whole or not at all."""
+        """Keep how far it has come."""
         stored = _Stored(
             version=__version__,
             tally=progress.tally,
             state=encode(progress.state),
             done_until=progress.done_until,
         )
-        _write(self.path, _adapter().dump_json(stored))
-
-
-def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_suffix(".new")
-    new.write_bytes(body)
-    os.replace(new, path)  # noqa: PTH105  as atomic as it is said
+        self.write(_adapter().dump_json(stored))
 
 
 def cache_directory(environment: Mapping[str, str]) -> Path:

@@ -49,7 +49,8 @@ def run(
     *,
     deploys: list[Deploy],
     part: Part,
-    told: Callable[[float], None] = lambda share: None,
+    told: Callable[[float], None],
+    remark: Callable[[str], None],
 ) -> Played:
     """Play a policy over history.
 
@@ -60,13 +61,16 @@ def run(
         deploys: Each begins a rollout.
         part: Keeps how far it has come.
         told: Hears now and then which share of the time is done, between 0 and 1.
+        remark: Hears where it goes on.
 
     Raises:
         HistoryError: A data source is missing or does not answer; what was played so far is kept.
     """
-    kept = part.load()
+    kept = part.load(plan.policy.rules, plan.policy.guards)
     tally = kept.tally if kept else _empty(plan)
     start = kept.done_until + MICROSECOND if kept else plan.start
+    if kept:
+        remark(f"goes on at {start:%Y-%m-%d %H:%M:%S}, where it was interrupted; --fresh begins anew")
     player = Player(
         policy=plan.policy,
         tally=tally,
@@ -78,16 +82,23 @@ def run(
         return Played(tally=tally, read_s=0.0, played_s=0.0, resumed_at=plan.end)
     began, saved = clock.elapsed(), clock.elapsed()
     read = timedelta(0)
+    done_until = kept.done_until if kept else None
     with History(
         tuple(plan.policy.groups.values()), _sources(plan, endpoints, clock), clock, start=start, end=plan.end
     ) as history:
-        for stretch in history.stretches():
-            player.play(stretch)
-            read += stretch.took
-            told((stretch.end - plan.start) / (plan.end - plan.start))
-            if clock.elapsed() - saved > SAVED_EVERY or stretch.end >= plan.end:
-                part.save(Progress(tally=tally, state=player.replay.state, done_until=stretch.end))
-                saved = clock.elapsed()
+        try:
+            for stretch in history.stretches():
+                player.play(stretch)
+                done_until = stretch.end
+                read += stretch.took
+                told((stretch.end - plan.start) / (plan.end - plan.start))
+                if clock.elapsed() - saved > SAVED_EVERY or stretch.end >= plan.end:
+                    part.save(Progress(tally=tally, state=player.replay.state, done_until=stretch.end))
+                    saved = clock.elapsed()
+        except HistoryError:
+            if done_until is not None:
+                part.save(Progress(tally=tally, state=player.replay.state, done_until=done_until))
+            raise
     return Played(
         tally=tally,
         read_s=read.total_seconds(),

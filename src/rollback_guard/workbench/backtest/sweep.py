@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
@@ -20,6 +20,9 @@ FEWEST_POINTS, MOST_POINTS = 2, 50
 MOST_VARIANTS = 400
 WIDE = 4
 """A span whose end is so many times its beginning is divided by ratios and not by differences."""
+
+USUAL_S = ((60, 15), (300, 30), (600, 60), (3600, 300), (6 * 3600, 1800), (math.inf, 3600))
+"""Below so many seconds people write multiples of so many."""
 
 _SWEEP = re.compile(
     r"(?P<what>threshold|for)=(?P<low>[^.:,]+(?:\.\d[^.:,]*)?)\.\.(?P<high>[^:,]+)(?::(?P<points>\d+))?\Z"
@@ -86,10 +89,10 @@ def variants_of(policy: Policy, name: str | None, axes: Mapping[str, Sequence[fl
     comparison = rule.condition.comparison
     if comparison is None:
         raise SweepError(f"{quoted(rule.id)} has no threshold that could be swept: its `expr` is no single comparison")
-    thresholds = [comparison.threshold, *axes.get("threshold", ())]
-    holds = [rule.hold, *axes.get("for", ())]
-    own = (comparison.threshold, rule.hold)
-    wanted = [own, *product(thresholds[1:] or thresholds, holds[1:] or holds)]
+    interval = policy.groups[rule.group].interval
+    thresholds = axes.get("threshold") or [comparison.threshold]
+    holds = [_evaluated(hold, interval) for hold in axes.get("for", ())] or [rule.hold]
+    wanted = [(comparison.threshold, rule.hold), *product(thresholds, holds)]
     return [
         Variant(
             rule=replace(
@@ -108,9 +111,24 @@ def variants_of(policy: Policy, name: str | None, axes: Mapping[str, Sequence[fl
 
 
 def policy_of(policy: Policy, variants: Sequence[Variant]) -> Policy:
-    """Return a policy of nothing but the variants."""
+    """Return a policy of nothing but the variants.
+
+    Those of one threshold are a group: where it is not reached, none of them has to be looked at.
+    """
     group = policy.groups[variants[0].rule.group]
-    return replace(policy, groups={group.id: replace(group, rules=tuple(each.rule for each in variants))}, guards={})
+    alike: dict[float, list[Rule]] = {}
+    for each in variants:
+        alike.setdefault(each.threshold, []).append(each.rule)
+    groups = [
+        replace(group, id=f"{group.id} > {threshold}", rules=tuple(rules)) for threshold, rules in alike.items()
+    ]
+    return replace(
+        policy,
+        groups={
+            each.id: replace(each, rules=tuple(replace(rule, group=each.id) for rule in each.rules)) for each in groups
+        },
+        guards={},
+    )
 
 
 def tried(variants: Sequence[Variant], tally: Tally, past: Past) -> list[Tried]:
@@ -179,11 +197,38 @@ def _value(what: str, text: str, whole: str) -> float | timedelta:
 
 def _between(low: float | timedelta, high: float | timedelta, points: int, text: str) -> Sequence[float | timedelta]:
     if isinstance(low, timedelta) and isinstance(high, timedelta):
-        seconds = _spread(low.total_seconds(), high.total_seconds(), points, text)
-        return list(dict.fromkeys(timedelta(seconds=round(each)) for each in seconds))
+        spans_s = _spread(low.total_seconds(), high.total_seconds(), points, text)
+        return [timedelta(seconds=each) for each in _rounded(spans_s, [_usual, _quarters, round])]
     if isinstance(low, timedelta) or isinstance(high, timedelta):
         raise SweepError(f"{quoted(text)}: both ends must be of one kind")
-    return [float(f"{each:.3g}") for each in _spread(low, high, points, text)]
+    roundings = [lambda value, digits=digits: float(f"{value:.{digits}g}") for digits in (2, 3, 6)]
+    return _rounded(_spread(low, high, points, text), roundings)
+
+
+def _rounded(values: Sequence[float], roundings: Iterable[Callable[[float], float]]) -> list[float]:
+    """Return values as people write them, as roughly as leaves all of them different; the ends stay as they are."""
+    found: list[float] = []
+    for rounding in roundings:
+        found = list(dict.fromkeys([values[0], *map(rounding, values[1:-1]), values[-1]]))
+        if len(found) == len(values):
+            break
+    return found
+
+
+def _usual(seconds: float) -> float:
+    """Return a time near this one as people write it: nobody chooses 6m42s."""
+    unit = next(unit for below, unit in USUAL_S if seconds < below)
+    return max(1, round(seconds / unit)) * unit
+
+
+def _quarters(seconds: float) -> float:
+    """Return a time near this one that is a multiple of a quarter of a minute."""
+    return max(1, round(seconds / 15)) * 15.0
+
+
+def _evaluated(hold: timedelta, interval: timedelta) -> timedelta:
+    """Return the next multiple of the interval: only then can it have lasted for so long."""
+    return -(-hold // interval) * interval
 
 
 def _spread(low: float, high: float, points: int, text: str) -> list[float]:

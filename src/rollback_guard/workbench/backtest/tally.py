@@ -146,6 +146,10 @@ class Tally:
     rules: dict[str, RuleTally] = field(default_factory=dict)
     guards: dict[str, GuardTally] = field(default_factory=dict)
 
+    def begins(self, source: str) -> datetime:
+        """Return when a data source begins to tell."""
+        return self.data_since.get(source, self.start)
+
     def bucket_of(self, at: datetime) -> int:
         """Return the bucket in which a time falls."""
         return min(BUCKETS - 1, max(0, (at - self.start) * BUCKETS // (self.end - self.start)))

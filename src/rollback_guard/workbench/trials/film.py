@@ -47,10 +47,16 @@ class Sight(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What was the case of one group after one slot."""
+    """What was the case of one group after one slot.
+
+    Attributes:
+        breached: By rule and series the value with which it breached last: texts tell of that, also where an alert goes
+            on firing without a breach.
+    """
 
     judgements: Mapping[str, Judgement]
     alerts: Mapping[str, Mapping[Labels, Alert]]
+    breached: Mapping[str, Mapping[Labels, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,18 +68,23 @@ class Track:
         states: In each slot the gravest of its series: a letter of `LETTERS`.
         unknown: How many slots nothing was known of it, by the reason.
         series: The most series that one slot had.
+        breached: By series the value with which it breached last.
     """
 
     values: array[float] = field(default_factory=lambda: array("d"))
     states: bytearray = field(default_factory=bytearray)
     unknown: Counter[Unknown] = field(default_factory=Counter)
     series: int = 0
+    breached: dict[Labels, float] = field(default_factory=dict)
 
     def note(self, rule: Rule, judgement: Judgement, alerts: Mapping[Labels, Alert]) -> None:
         """Add a slot."""
         told = most_telling(judgement, rule.condition.comparison)
         self.values.append(math.nan if told is None or told.value is None else told.value)
         self.series = max(self.series, len(judgement.series))
+        for each in judgement.series:
+            if each.verdict is Verdict.BREACH and each.value is not None:
+                self.breached[each.series] = each.value
         if judgement.reason is not None:
             self.unknown[judgement.reason] += 1
         if any(alert.phase is Phase.FIRING for alert in alerts.values()):
@@ -200,10 +211,15 @@ class _Stage:
             self._check(group, judgements, slot)
             for rule in self._tracked[group.id]:
                 self.film.tracks[rule.id].note(rule, judgements[rule.id], alerts.get(rule.id, {}))
-            frames[group.id] = Frame(judgements=judgements, alerts=alerts)
+            frames[group.id] = Frame(judgements=judgements, alerts=alerts, breached=self._breached(group, slot))
         if slot in self.trial.asserted_slots:
             self.film.frames[slot] = frames
         self.sight.close(slot, {group: frame.alerts for group, frame in frames.items()})
+
+    def _breached(self, group: Group, slot: datetime) -> Mapping[str, Mapping[Labels, float]]:
+        if slot not in self.trial.asserted_slots:
+            return {}
+        return {rule.id: dict(self.film.tracks[rule.id].breached) for rule in self._tracked[group.id]}
 
     def _glance(self, group: Group, slot: datetime) -> None:
         """Look at a group that nothing depends on: its rules must be possible to evaluate all the same."""

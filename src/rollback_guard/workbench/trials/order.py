@@ -84,11 +84,13 @@ def reads(item: Recording | Rule, metrics: frozenset[str]) -> bool:
 def is_stepwise(chapters: Sequence[Chapter]) -> bool:
     """Say whether its slots have to be played one after the other.
 
-    That is so where what is asked in one slot depends on what was concluded in it or recorded later, and where an
-    expression would see what is not there yet.
+    That is so where what is asked in one slot depends on what was concluded in it or recorded later, where an
+    expression would see what is not there yet, and where two rules may record the same series.
     """
     items = [item for chapter in chapters for item in chapter.items]
     to_come = Counter(item.name for item in items if isinstance(item, Recording))
+    if max(to_come.values(), default=0) > 1:
+        return True
     for item in items:
         if any(map(looks_ahead, expressions_of(item))) or reads(item, OF_ALERTS | frozenset(+to_come)):
             return True

@@ -40,6 +40,7 @@ class Scene:
     _courses: list[tuple[Labels, Samples]] = field(default_factory=list)
     _recorded_before: dict[Recording, frozenset[Labels]] = field(default_factory=dict)
     _alerts_before: dict[str, frozenset[Labels]] = field(default_factory=dict)
+    _latest: dict[Labels, int] = field(default_factory=dict)
 
     @classmethod
     def lay_out(cls, world: World, trial: Trial, *, cured_at: datetime | None = None) -> Scene:
@@ -74,7 +75,7 @@ class Scene:
         Raises:
             EvaluationError: The server refuses it, or its labels make one series of two.
         """
-        history = History()
+        history = self.history()
         for slot, samples in self._measured(recording, slots):
             now = self._recorded(recording, samples, slot)
             history.note(self._ms(slot), now, gone=self._recorded_before.get(recording, NO_SERIES))
@@ -96,6 +97,10 @@ class Scene:
             QueryRefused: The server refuses it.
         """
         return self.world.server.query(self._moved(expr), self._ms(at))
+
+    def history(self) -> History:
+        """Return room for what rules write."""
+        return History(self._latest)
 
     def note_alerts(self, history: History, slot: datetime, rule: str, active: Iterable[Alert]) -> None:
         """Note what Prometheus writes about the active alerts of a rule; slots come in their order."""
@@ -207,16 +212,25 @@ class Scene:
 
 
 class History:
-    """Samples that a rule writes slot by slot, with the mark of staleness where a series ends."""
+    """Samples that rules write slot by slot, with the mark of staleness where a series ends.
 
-    def __init__(self) -> None:
+    Where two rules write one series, the first has it: the server takes no second sample for a time.
+    """
+
+    def __init__(self, latest: dict[Labels, int]) -> None:
+        self._latest = latest
         self._samples: dict[Labels, Samples] = {}
 
     def note(self, at_ms: int, now: Mapping[Labels, float], *, gone: AbstractSet[Labels]) -> None:
         """Take the samples of one slot; those of the one before that are not among them have ended."""
         for labels in gone - now.keys():
-            self._samples.setdefault(labels, []).append((at_ms, STALE))
+            self._note(labels, at_ms, STALE)
         for labels, value in now.items():
+            self._note(labels, at_ms, value)
+
+    def _note(self, labels: Labels, at_ms: int, value: float) -> None:
+        if self._latest.get(labels) != at_ms:
+            self._latest[labels] = at_ms
             self._samples.setdefault(labels, []).append((at_ms, value))
 
     def series(self) -> Iterator[Series]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from rollback_guard.core import template
 from rollback_guard.core.alert import Alert
-from rollback_guard.core.judgement import Judgement, final_labels
+from rollback_guard.core.judgement import final_labels
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict, labels_of
 from rollback_guard.core.records import Decided
 from rollback_guard.core.units import format_duration
@@ -50,7 +50,7 @@ def firing(trial: Trial, film: Film, alertname: str, slot: datetime) -> list[See
     return [
         SeenAlert(
             labels=without_name(alert.labels),
-            annotations=_annotations(trial, rule, alert, frame.judgements.get(rule.id)),
+            annotations=_annotations(trial, rule, alert, frame.breached[rule.id]),
         )
         for rule, frame in frames(trial, film, alertname, slot)
         for alert in frame.alerts.get(rule.id, {}).values()
@@ -109,15 +109,14 @@ def _not_inactive(rule: Rule, frame: Frame) -> Iterator[tuple[Labels, str, datet
         yield without_name(final_labels(rule, series)), Verdict.UNKNOWN.value, None
 
 
-def _annotations(trial: Trial, rule: Rule, alert: Alert, judgement: Judgement | None) -> Labels:
-    said = next((each.value for each in judgement.series if each.series == alert.series), None) if judgement else None
-    value = alert.value if said is None else said
+def _annotations(trial: Trial, rule: Rule, alert: Alert, breached: Mapping[Labels, float]) -> Labels:
+    value = breached.get(alert.series, math.nan)
     external: Mapping[str, str] = trial.section.external_labels
     rendered = {
         name: template.render(
             text,
             labels=dict(alert.series),
-            value=math.nan if value is None else value,
+            value=value,
             external_labels=external,
             external_url=trial.section.external_url,
         )

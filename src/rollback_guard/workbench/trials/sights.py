@@ -14,7 +14,7 @@ from rollback_guard.core.observation import Observation, Reading
 from rollback_guard.core.promql.reach import looks_ahead, may_read
 from rollback_guard.core.state import State
 from rollback_guard.workbench.trials.order import OF_ALERTS, Chapter, expressions_of, reads
-from rollback_guard.workbench.trials.scene import History, Scene
+from rollback_guard.workbench.trials.scene import Scene
 from rollback_guard.workbench.trials.world import Observations
 
 MOST_AT_ONCE = 50_000
@@ -178,7 +178,7 @@ class SlotBySlot:
         reading = Reading(group=group.id, slot=slot, observations=found)
         record, _ = evaluate(group, state.groups.get(group.id), reading)
         alerts = fold(state, record).groups[group.id].alerts
-        history = History()
+        history = self._scene.history()
         for rule in rules:
             self._scene.note_alerts(history, slot, rule.id, alerts.get(rule.id, NO_ALERTS).values())
         self._scene.write_history(history)
@@ -191,7 +191,7 @@ class Remembered:
         self._sight = sight
         self._scene = scene
         self._groups = _groups(scene.trial.chapters)
-        self._history = History()
+        self._history = self._scene.history()
 
     def open(self, group: Group, slot: datetime, state: State) -> None:
         """Pass it on."""
