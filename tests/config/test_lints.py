@@ -321,6 +321,13 @@ def test_absence_has_to_last_for_two_intervals(expr, more, expected, tmp_path):
     assert lints_in(tmp_path, expr, more=more) == expected
 
 
+def test_nothing_is_made_of_what_could_not_be_read(tmp_path):
+    text = "groups:\n- name: g\n  interval: 1\n  rules:\n  - {alert: A, expr: 'rate(x_total[5s]) > 1', for: 5s}\n"
+    (tmp_path / "rules.yaml").write_text(text)
+    found = load([tmp_path / "rules.yaml"], action_types={}, lint=True)
+    assert [problem.id for problem in found.problems] == ["duration-unit"]
+
+
 def test_a_short_interval_tells_of_short_scrapes(tmp_path):
     assert lints_in(tmp_path, "rate(x_total[10s]) > 1", group="interval: 5s") == []
     assert lints_in(tmp_path, "rate(x_total[9s]) > 1", group="interval: 5s", more="for: 10m,") == ["short-range"]

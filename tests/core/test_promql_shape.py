@@ -47,6 +47,8 @@ INF = math.inf
         ("up * up", 0, INF),
         ("x_total", 0, INF),
         ("x:y_total", -INF, INF),
+        ("x_used_bytes", 0, INF),
+        ("jvm_memory_max_bytes", -INF, INF),
         ("rate(x[5m])", 0, INF),
         ("rate(x[5m]) / rate(y[5m])", 0, INF),
         ("rate(x[5m]) / y", -INF, INF),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import click
 
 if TYPE_CHECKING:
     from rollback_guard.workbench.backtest.data import Findings
+    from rollback_guard.workbench.progress import Meter
 
-UNREACHABLE, INVALID = 3, 4
+REFUSED, UNREACHABLE, INVALID, INTERRUPTED = 1, 3, 4, 130
+KEPT = "What was played so far is kept: the same command goes on there."
 
 WORDS = {"played": "playing", "swept": "sweeping", "compared": "playing the other rules"}
 
@@ -48,8 +51,8 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     Actions are taken to succeed at once; as history knows no world in which they were done, what follows the first
     step of a playbook is what would have come had it not helped. docs/backtest.md tells how to choose a threshold.
 
-    A backtest that was interrupted goes on where it was. Ends with 0; with 3 when Prometheus cannot be reached, with 4
-    when a rule file is wrong.
+    A backtest that was interrupted goes on where it was. Ends with 0; with 1 when the server refuses a rule, with 3 when
+    it cannot be reached or has nothing of these rules, with 4 when a rule file is wrong.
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.adapters.clock import SystemClock
@@ -61,12 +64,14 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
 
     clock = SystemClock()
     meter = Meter(clock)
+    signal.signal(signal.SIGINT, lambda *_: _interrupted(meter))
     try:
         errand = Errand(
             Asked(**asked),
             clock,
             action_types=registry.settings_types(),
             told=lambda what, share: meter.tell(WORDS[what], share),
+            remark=lambda words: _remark(meter, words),
         )
         findings = errand.done()
     except InvalidRules as error:
@@ -76,27 +81,46 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     except (HappeningError, SweepError) as error:
         raise click.UsageError(str(error)) from error
     except HistoryError as error:
-        meter.end()
-        click.echo(f"Error: {error}\nWhat was played so far is kept: the same command goes on there.", err=True)
+        _remark(meter, f"Error: {error}\n{KEPT}")
         sys.exit(UNREACHABLE)
     meter.end()
-    _show(findings, html, output)
+    sys.exit(_show(findings, html, output))
 
 
-def _show(findings: Findings, html: Path | None, output: str) -> None:
+def _remark(meter: Meter, words: str) -> None:
+    meter.end()
+    click.echo(words, err=True)
+
+
+def _interrupted(meter: Meter) -> None:
+    """End at once: what is being read is of no use to anybody, and what was played is on the disk."""
+    _remark(meter, f"Interrupted. {KEPT}")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
+def _show(findings: Findings, html: Path | None, output: str) -> int:
+    """Show what was found, and return the exit code that says the same."""
     from rollback_guard.workbench.backtest.data import as_data
+    from rollback_guard.workbench.backtest.document import as_json
     from rollback_guard.workbench.backtest.report import lines_of
 
     data = as_data(findings)
     if html is not None:
         from rollback_guard.workbench.backtest.page import page
 
-        html.write_text(page(data), encoding="utf-8")
+        try:
+            html.write_text(page(data), encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"--html: {html} cannot be written: {error.strerror}") from error
         click.echo(f"wrote {html}", err=True)
     if output == "json":
-        click.echo(json.dumps(data, indent=2))
+        click.echo(as_json(data))
     else:
         for line in lines_of(data):
             click.echo(line)
     took = data["took"]
     click.echo(f"in {took['all_s']:g}s, {took['reading_s']:g}s of it waiting for Prometheus", err=True)
+    if data["without_data"]:
+        return UNREACHABLE
+    return REFUSED if data["refused"] else 0

@@ -124,7 +124,8 @@ class _Loading:
         )
         for check in CHECKS:
             self._problems.extend(check(inventory))
-        if lint:
+        # Where something could not be read, its default stands there, and whoever judges that judges nobody's words.
+        if lint and inventory.complete:
             from rollback_guard.config.checks import lints  # the daemon's loader never needs them
 
             self._problems.extend(lints.check(inventory))

@@ -117,11 +117,13 @@ class Replay:
         self._take(core.attend(self.policy, self.state, now=self.now))
 
     def _read_back(self, group: Group, past: Sequence[datetime], observe: Observe) -> None:
-        self._take(core.rewind(self.state, group.id, now=self.now))
-        for slot in past:
-            observations = observe(group, slot)
-            if observations:
-                self._step(Reading(group=group.id, slot=slot, observations=observations), present=False)
+        found = [
+            Reading(group=group.id, slot=slot, observations=told) for slot in past if (told := observe(group, slot))
+        ]
+        if found:
+            self._take(core.rewind(self.state, group.id, now=self.now))
+        for reading in found:
+            self._step(reading, present=False)
 
     def _step(self, reading: Reading, *, present: bool) -> Mapping[str, Judgement]:
         stepped = core.step(self.policy, self.state, reading, now=self.now, present=present)
@@ -132,6 +134,9 @@ class Replay:
         if not records:
             return
         self.state = fold_all(self.state, records)
+        if not all(isinstance(record, Evaluated) for record in records):
+            # Whatever follows from them by the clock may be due at once.
+            self._attended = min(self._attended, self.now - timedelta.resolution)
         for record in records:
             if isinstance(record, Intended) and not record.notify:
                 ending = self._ending(record)

@@ -118,7 +118,9 @@ def bounds(tree: Expr) -> Bounds:
 def _of_name(name: str) -> Bounds:
     if name in ("up", "probe_success"):
         return SHARE
-    return NOT_NEGATIVE if names.is_counter(name) or name.endswith(("_bucket", "_bytes")) else ANY
+    # The JVM says -1 for a size without a limit.
+    is_size = name.endswith("_bytes") and not name.endswith(("_max_bytes", "_limit_bytes"))
+    return NOT_NEGATIVE if is_size or names.is_counter(name) or name.endswith("_bucket") else ANY
 
 
 def _of_call(name: str, args: list[Expr]) -> Bounds:

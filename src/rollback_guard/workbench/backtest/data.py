@@ -10,6 +10,7 @@ from typing import Any
 from rollback_guard.core.model import Guard, Labels, Policy, Rule
 from rollback_guard.workbench.backtest.compare import Comparison, GuardChange, RuleChange
 from rollback_guard.workbench.backtest.judge import Kind, Past, Score, score
+from rollback_guard.workbench.backtest.remarks import refused, without_data
 from rollback_guard.workbench.backtest.run import Played
 from rollback_guard.workbench.backtest.sweep import Tried
 from rollback_guard.workbench.backtest.tally import BUCKETS, Episode, GuardTally, RuleTally, Spell
@@ -34,6 +35,7 @@ class Findings:
     Attributes:
         files: The rule files, as the person named them.
         compared: What other rules would have changed, and which files they are.
+        remarks: What the figures do not say.
     """
 
     files: Sequence[str]
@@ -42,6 +44,7 @@ class Findings:
     past: Past
     swept: Swept | None = None
     compared: tuple[Sequence[str], Comparison] | None = None
+    remarks: Sequence[str] = ()
 
 
 def as_data(found: Findings) -> Data:
@@ -55,6 +58,10 @@ def as_data(found: Findings) -> Data:
         "end": _time(plan.end),
         "took": {"all_s": round(found.played.played_s, 1), "reading_s": round(found.played.read_s, 1)},
         "resumed_at": _time(found.played.resumed_at),
+        "data_since": {source: _time(since) for source, since in tally.data_since.items()},
+        "without_data": list(without_data(plan, tally)),
+        "refused": [{"id": id_, "detail": detail} for id_, detail in refused(tally)],
+        "remarks": list(found.remarks),
         "not_played": list(plan.left_out),
         "deploys": [{"at": _time(it.at), "guard": it.guard, "version": it.version} for it in found.past.deploys],
         "incidents": [
@@ -63,13 +70,19 @@ def as_data(found: Findings) -> Data:
         ],
         "deploy_window_s": found.past.deploy_window.total_seconds(),
         "rules": [
-            _rule(rule, plan, tally.rules[rule.id], found.past.of(listeners.get(rule.id, ())), listeners)
+            _rule(rule, plan, tally.rules[rule.id], _past_of(rule, found, listeners.get(rule.id, ())), listeners)
             for rule in plan.policy.rules.values()
         ],
         "guards": [_guard(guard, plan, tally.guards[guard.name], found.past) for guard in plan.policy.guards.values()],
         "sweep": _sweep(found.swept) if found.swept else None,
         "compare": _comparison(*found.compared) if found.compared else None,
     }
+
+
+def _past_of(rule: Rule, found: Findings, guards: Sequence[str]) -> Past:
+    """Return what people know of the time in which a rule could be played."""
+    source = found.plan.policy.groups[rule.group].source
+    return found.past.of(guards).within(found.played.tally.begins(source), found.plan.end)
 
 
 def _listeners(policy: Policy) -> Mapping[str, list[str]]:
@@ -98,6 +111,7 @@ def _rule(rule: Rule, plan: Plan, tally: RuleTally, past: Past, listeners: Mappi
         "interval_s": plan.policy.groups[rule.group].interval.total_seconds(),
         "slots": tally.slots,
         "unknown": tally.unknown,
+        "details": tally.details,
         "nearest": {"value": tally.nearest.value, "at": _time(tally.nearest.at)} if tally.nearest else None,
         "firings": tally.firings,
         "pendings": tally.pendings,
@@ -153,7 +167,7 @@ def _score(judged: Score) -> Data:
 
 def _guard(guard: Guard, plan: Plan, tally: GuardTally, past: Past) -> Data:
     acts = [
-        Spell(began_at=each.opened_at, ended_at=each.closed_at, active_at=each.breached_at) for each in acting(tally)
+        Spell(began_at=each.deeds[0].at, ended_at=each.closed_at, active_at=each.breached_at) for each in acting(tally)
     ]
     own = past.of([guard.name])
     judged = score(acts, own)

@@ -31,6 +31,7 @@ from rollback_guard.workbench.backtest.happenings import (
 from rollback_guard.workbench.backtest.judge import Past
 from rollback_guard.workbench.backtest.keep import Keeper, cache_directory
 from rollback_guard.workbench.backtest.query import deploys_of
+from rollback_guard.workbench.backtest.remarks import Circumstances, remarks_of
 from rollback_guard.workbench.backtest.run import Played, patient, run
 from rollback_guard.workbench.backtest.sweep import axes_of, policy_of, tried, variants_of
 from rollback_guard.workbench.backtest.window import LONGEST, Plan, plan
@@ -125,6 +126,7 @@ class Errand:
             played=played,
             past=past,
             swept=self._swept(planned, past) if self._axes else None,
+            remarks=list(remarks_of(planned, played.tally, past, self._circumstances())),
         )
         if self._other is not None:
             other = self._plan(self._other)
@@ -133,6 +135,15 @@ class Errand:
             findings = replace(findings, compared=(list(map(str, self._asked.compare)), changes))
         self._keeper.forget()
         return findings
+
+    def _circumstances(self) -> Circumstances:
+        return Circumstances(
+            written=self._policy,
+            now=self._now,
+            has_step=self._step is not None,
+            has_calendar=bool(self._loaded.maintenance),
+            recordings=len(self._loaded.recordings),
+        )
 
     def _plan(self, policy: Policy) -> Plan:
         return plan(policy, self._start, self._end, step=self._step)

@@ -59,9 +59,7 @@ class Past:
             if each.start < end and each.end > start
         ]
         gone = len(self.deploys) + len(self.incidents) - len(deploys) - len(incidents)
-        return replace(
-            self, start=start, end=end, deploys=deploys, incidents=incidents, left_out=self.left_out + gone
-        )
+        return replace(self, start=start, end=end, deploys=deploys, incidents=incidents, left_out=self.left_out + gone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,6 @@ STALE_AFTER = timedelta(days=1)
 """When `7d` is asked for, nobody wants the seven days of last month, because he had no patience then."""
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a backtest has come.
@@ -132,11 +131,9 @@ class Part:
             state = decode(stored.state)
         except (ValidationError, JournalError):
             return None
-        tally = stored.tally
-        is_ours = stored.version == __version__ and tally.rules.keys() == set(rules) and tally.guards.keys() == set(guards)
-        if not is_ours or stored.done_until.tzinfo is None or any({len(each.low), len(each.high)} != {BUCKETS} for each in tally.rules.values()):
-            return None
-        return Progress(tally=tally, state=state, done_until=stored.done_until)
+        progress = Progress(tally=stored.tally, state=state, done_until=stored.done_until)
+        is_whole = stored.version == __version__ and _is_of(progress, set(rules), set(guards))
+        return progress if is_whole else None
 
     def save(self, progress: Progress) -> None:
         """Keep how far it has come."""
@@ -147,6 +144,17 @@ class Part:
             done_until=progress.done_until,
         )
         self.write(_adapter().dump_json(stored))
+
+
+def _is_of(progress: Progress, rules: set[str], guards: set[str]) -> bool:
+    """Say whether it is what a run with these rules and guards keeps; somebody may have written into the file."""
+    tally = progress.tally
+    return (
+        progress.done_until.tzinfo is not None
+        and tally.rules.keys() == rules
+        and tally.guards.keys() == guards
+        and all(len(each.low) == len(each.high) == BUCKETS for each in tally.rules.values())
+    )
 
 
 def cache_directory(environment: Mapping[str, str]) -> Path:

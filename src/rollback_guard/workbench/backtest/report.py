@@ -1,98 +1,130 @@
-"""Tell people what a backtest found: a table of rules, a table of guards, and what is worth a second look."""
+"""Tell people what a backtest found: tables of rules, what guards would have done, and what is worth a second look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
-from rollback_guard.core.units import format_duration
+from rollback_guard.config.problems import printable
+from rollback_guard.workbench.backtest.page import words
+from rollback_guard.workbench.backtest.page.words import clock, count, labels, span
 
 Data = Mapping[str, Any]
 
 SHOWN = 12
 """Incidents of one guard, and firings that a comparison shows."""
 
+WIDEST_NAME = 36
+"""Of a rule in a table: with its figures a line has a hundred columns."""
+
 
 def lines_of(data: Data) -> Iterator[str]:
-    """Yield what people read."""
-    yield f"{', '.join(data['files'])}: {_minute(data['start'])} to {_minute(data['end'])}"
-    if data["not_played"]:
-        yield f"not played, for Prometheus has no history of it: {', '.join(data['not_played'])}"
+    """Yield what people read, without what could steer a terminal."""
+    for line in _lines(data):
+        yield printable(line)
+
+
+def _lines(data: Data) -> Iterator[str]:
+    yield f"{', '.join(data['files'])}, from {clock(data['start'])} to {clock(data['end'])} UTC"
+    for each in data["refused"]:
+        yield f"REFUSED: {each['id']} is not understood by the server, and nothing is known of it: {each['detail']}"
     yield ""
-    yield from _table(_rules(data))
+    yield from _table(_rules(data["rules"]))
+    judged = [rule for rule in data["rules"] if rule["score"]]
+    if judged:
+        yield ""
+        yield from _table(_scores(judged))
     for guard in data["guards"]:
         yield ""
         yield from _guard(guard)
     if data["sweep"]:
         yield ""
-        yield from _sweep(data["sweep"], has_incidents=bool(data["incidents"]))
+        yield from _sweep(data["sweep"], data)
     if data["compare"]:
         yield ""
         yield from _comparison(data["compare"])
+    if data["remarks"]:
+        yield ""
+        yield from (f"Note: {remark}." for remark in data["remarks"])
 
 
-def _rules(data: Data) -> Iterator[Sequence[str]]:
-    judged = bool(data["deploys"] or data["incidents"])
-    head = ["rule", "fired", "for", "nearly", "longest pending", "nearest value", "threshold", "unknown"]
-    yield [*head, "false/week", "delay", "missed"] if judged else head
-    for rule in data["rules"]:
-        near, unknown = rule["nearest"], sum(rule["unknown"].values())
-        row = [
-            rule["id"],
+def _rules(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
+    yield ["rule", "fired", "firing for", "nearly", "longest", "nearest", "threshold", "unknown"]
+    for rule in rules:
+        percent = words.is_share(rule["expr"])
+        yield [
+            _name(rule["id"]),
             str(rule["firings"]),
-            _span(rule["firing_s"]) if rule["firings"] else "",
+            span(rule["firing_s"]) if rule["firings"] else "",
             str(rule["pendings"]),
-            _span(rule["longest_pending_s"]),
-            f"{near['value']:.4g}" if near else "",
-            f"{rule['op']} {rule['threshold']:.4g}" if rule["op"] else "",
-            f"{unknown / rule['slots']:.1%}" if rule["slots"] and unknown else "",
+            span(rule["longest_pending_s"]) if rule["longest_pending_s"] is not None else "",
+            words.number(rule["nearest"]["value"], percent=percent) if rule["nearest"] else "",
+            words.condition(rule, percent=percent) if rule["op"] else "",
+            words.share(sum(rule["unknown"].values()), rule["slots"]) if rule["slots"] else "no data",
         ]
-        yield [*row, *_scored(rule["score"])] if judged else row
 
 
-def _scored(score: Data | None) -> list[str]:
-    if score is None:
-        return ["", "", ""]
+def _scores(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
+    yield ["rule", "in incidents", "after deploys", "false alarms", "per week", "missed", "mean delay", "longest"]
+    for rule in rules:
+        yield [_name(rule["id"]), *_scored(rule["score"])]
+
+
+def _scored(score: Data) -> list[str]:
     missed, detected = len(score["incidents_missed"]), score["incidents_detected"]
-    of = f"{missed} of {missed + detected}" if missed + detected else ""
-    return [f"{score['false_alarms_per_week']:.3g}", _span(score["mean_detection_delay_s"]), of]
+    mean, longest = score["mean_detection_delay_s"], score["longest_detection_delay_s"]
+    return [
+        str(score["in_incidents"]),
+        str(score["after_deploys"]),
+        str(score["false_alarms"]),
+        f"{score['false_alarms_per_week']:.3g}",
+        f"{missed} of {missed + detected}" if missed + detected else "",
+        span(mean) if mean is not None else "",
+        span(longest) if longest is not None else "",
+    ]
 
 
 def _guard(guard: Data) -> Iterator[str]:
     episodes = guard["incidents"]
     acting = [each for each in episodes if each["actions"]]
-    words = f"guard {guard['name']}: {_number(len(episodes), 'incident')}, acting in {len(acting)}"
-    held = ", ".join(f"{reason} {_number(count, 'time')}" for reason, count in guard["held"].items())
-    yield f"{words}; held by {held}" if held else words
+    said = f"guard {guard['name']}: {count(len(episodes), 'incident')}, acting in {len(acting)}"
+    held = ", ".join(f"{reason} {words.times(many)}" for reason, many in guard["held"].items())
+    yield f"{said}; held by {held}" if held else said
     for episode in episodes[:SHOWN]:
         first, *further = episode["actions"] or [None]
-        did = f"{first['action']} ({first['reason']})" if first else "nothing"
-        rest = "".join(f"; had that not helped, {each['action']} at {each['at'][11:19]}" for each in further)
-        yield f"  {_second(episode['opened_at'])}  {did}{rest}  for {', '.join(episode['rules'])}"
+        did = f"{first['action']} ({first['reason']})" if first else _without_action(episode)
+        yield f"  {clock(episode['opened_at'])}  {did}, for {', '.join(episode['rules'])}"
+        for each in further:
+            yield f"      had that not helped: {each['action']} at {clock(each['at'])}"
     if len(episodes) > SHOWN:
         yield f"  … and {len(episodes) - SHOWN} more; --output json and --html have all of them"
 
 
-def _sweep(sweep: Data, *, has_incidents: bool) -> Iterator[str]:
+def _without_action(episode: Data) -> str:
+    ending = " ".join(filter(None, [episode["decision"], episode["reason"]]))
+    return f"no action: {ending or 'open at the end'}".replace("_", " ")
+
+
+def _sweep(sweep: Data, data: Data) -> Iterator[str]:
+    percent = any(rule["id"] == sweep["rule"] and words.is_share(rule["expr"]) for rule in data["rules"])
     yield f"{sweep['rule']} with other thresholds and `for`:"
-    head = ["threshold", "for", "fired", "in incidents", "after deploys", "false/week", "missed", "delay", ""]
+    head = ["threshold", "for", "fired", "in incidents", "after deploys", "false/week", "missed", "mean delay", ""]
     rows = [
         [
-            f"{sweep['op']} {each['threshold']:.4g}",
-            _span(each["for_s"]),
+            words.condition({**each, "op": sweep["op"]}, percent=percent),
+            span(each["for_s"]),
             str(each["firings"]),
             str(each["in_incidents"]),
             str(each["after_deploys"]),
             f"{each['false_alarms_per_week']:.3g}",
             str(len(each["incidents_missed"])),
-            _span(each["mean_detection_delay_s"]),
+            span(each["mean_detection_delay_s"]) if each["mean_detection_delay_s"] is not None else "",
             " ".join(word for word, is_so in (("*", each["pareto"]), ("now", each["current"])) if is_so),
         ]
         for each in sweep["tried"]
     ]
     yield from _table([head, *rows])
-    if has_incidents:
+    if data["incidents"]:
         yield "* no other choice is better in missed incidents, false alarms or delay without being worse in another"
     else:
         yield "Give --incidents to have the choices marked of which none is better."
@@ -100,26 +132,31 @@ def _sweep(sweep: Data, *, has_incidents: bool) -> Iterator[str]:
 
 def _comparison(comparison: Data) -> Iterator[str]:
     yield f"compared with {', '.join(comparison['files'])}:"
-    changed = False
-    for rule in comparison["rules"]:
-        parts = [("-", each) for each in rule["only_before"]] + [("+", each) for each in rule["only_after"]]
-        for sign, spell in parts[:SHOWN]:
-            changed = True
-            yield f"  {sign} {rule['id']} fires at {_second(spell['began_at'])}{_series(spell)}"
-        if len(parts) > SHOWN:
-            yield f"    … and {len(parts) - SHOWN} more"
-        for each in rule["moved"][:SHOWN]:
-            changed = True
-            way = "earlier" if each["earlier_s"] > 0 else "later"
-            span = _span(abs(each["earlier_s"]))
-            yield f"  ~ {rule['id']} fires {span} {way}, at {_second(each['after']['began_at'])}"
+    lines = [line for rule in comparison["rules"] for line in _changed(rule)]
     for guard in comparison["guards"]:
         for sign, acts in (("-", guard["only_before"]), ("+", guard["only_after"])):
-            for act in acts[:SHOWN]:
-                changed = True
-                yield f"  {sign} guard {guard['name']} begins {act['action']} at {_second(act['at'])}"
-    if not changed:
-        yield "  nothing would have changed"
+            lines += [
+                f"  {sign} guard {guard['name']} begins {it['action']} at {clock(it['at'])}" for it in acts[:SHOWN]
+            ]
+    yield from lines or ["  nothing would have changed"]
+
+
+def _changed(rule: Data) -> Iterator[str]:
+    parts = [("-", each) for each in rule["only_before"]] + [("+", each) for each in rule["only_after"]]
+    for sign, spell in parts[:SHOWN]:
+        series = f" {{{labels(spell['series'])}}}" if spell["series"] else ""
+        yield f"  {sign} {rule['id']} fires at {clock(spell['began_at'])}{series}"
+    for each in rule["moved"][:SHOWN]:
+        way = "earlier" if each["earlier_s"] > 0 else "later"
+        yield f"  ~ {rule['id']} fires {span(abs(each['earlier_s']))} {way}, at {clock(each['after']['began_at'])}"
+    left_out = max(0, len(parts) - SHOWN) + max(0, len(rule["moved"]) - SHOWN)
+    if left_out:
+        yield f"    … and {left_out} more of {rule['id']}"
+
+
+def _name(id_: str) -> str:
+    """Return the name of a rule as a table can hold it: its end tells it apart."""
+    return id_ if len(id_) <= WIDEST_NAME else f"…{id_[1 - WIDEST_NAME :]}"
 
 
 def _table(rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[str]:
@@ -131,24 +168,3 @@ def _table(rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join([first, *rest]).rstrip()
-
-
-def _series(spell: Data) -> str:
-    labels = ", ".join(f'{name}="{value}"' for name, value in spell["series"].items())
-    return f" {{{labels}}}" if labels else ""
-
-
-def _span(seconds: float | None) -> str:
-    return "" if seconds is None else format_duration(timedelta(seconds=round(seconds)))
-
-
-def _minute(at: str) -> str:
-    return at[:16].replace("T", " ")
-
-
-def _second(at: str) -> str:
-    return at[:19].replace("T", " ")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -91,7 +91,7 @@ def variants_of(policy: Policy, name: str | None, axes: Mapping[str, Sequence[fl
         raise SweepError(f"{quoted(rule.id)} has no threshold that could be swept: its `expr` is no single comparison")
     interval = policy.groups[rule.group].interval
     thresholds = axes.get("threshold") or [comparison.threshold]
-    holds = [_evaluated(hold, interval) for hold in axes.get("for", ())] or [rule.hold]
+    holds = [_evaluated(hold, interval) for hold in axes.get("for", ()) if isinstance(hold, timedelta)] or [rule.hold]
     wanted = [(comparison.threshold, rule.hold), *product(thresholds, holds)]
     return [
         Variant(
@@ -119,9 +119,7 @@ def policy_of(policy: Policy, variants: Sequence[Variant]) -> Policy:
     alike: dict[float, list[Rule]] = {}
     for each in variants:
         alike.setdefault(each.threshold, []).append(each.rule)
-    groups = [
-        replace(group, id=f"{group.id} > {threshold}", rules=tuple(rules)) for threshold, rules in alike.items()
-    ]
+    groups = [replace(group, id=f"{group.id} > {threshold}", rules=tuple(rules)) for threshold, rules in alike.items()]
     return replace(
         policy,
         groups={

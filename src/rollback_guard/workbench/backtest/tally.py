@@ -55,7 +55,10 @@ class RuleTally:
 
     Attributes:
         slots: Slots of its group that were looked at.
+        asked: Slots for which the server was asked, those before its first data among them.
+        refused: Those among them for which it refused the query.
         unknown: Slots in which nothing was known of it, by why.
+        details: What the server said, by why it was unknown; the first words of each.
         low: By bucket of time the lowest of the values that were nearest to the threshold; ``None`` where none was.
         high: The highest of them.
         pending: Spells that were pending and did not fire, as far as they are kept; `pendings` counts all.
@@ -64,7 +67,10 @@ class RuleTally:
     """
 
     slots: int = 0
+    asked: int = 0
+    refused: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
     nearest: Nearest | None = None
     low: list[float | None] = field(default_factory=lambda: [None] * BUCKETS)
     high: list[float | None] = field(default_factory=lambda: [None] * BUCKETS)

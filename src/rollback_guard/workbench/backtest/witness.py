@@ -9,6 +9,7 @@ from itertools import compress
 from rollback_guard.core.condition import Comparison
 from rollback_guard.core.judgement import Judgement
 from rollback_guard.core.model import Phase, Verdict
+from rollback_guard.core.observation import Failure
 from rollback_guard.core.records import (
     Concluded,
     Decided,
@@ -53,6 +54,9 @@ class Witness:
                 case Evaluated():
                     for transition in record.transitions:
                         self._moved(transition, record.slot)
+                    for sight in record.sights:
+                        if sight.reason is not None and sight.rule in self.tally.rules:
+                            self.tally.rules[sight.rule].details.setdefault(sight.reason.value, sight.detail)
                 case Decided():
                     self._decided(record)
                 case (
@@ -68,7 +72,12 @@ class Witness:
         for rule in lane.group.rules:
             tally, comparison = self.tally.rules[rule.id], rule.condition.comparison
             tally.slots += lane.count - lane.done
-            if comparison is not None:
+            tally.asked += lane.count
+            result = lane.survey.said[rule.condition.query]
+            if isinstance(result, Failure):
+                tally.refused += lane.count
+                tally.details.setdefault(result.reason.value, result.detail)
+            elif comparison is not None:
                 known, worst = lane.survey.worst(rule)
                 _take_values(tally, lane, pieces, (worst, known.to_bytes(lane.count, "little")), comparison)
 

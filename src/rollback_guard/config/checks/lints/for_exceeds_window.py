@@ -12,7 +12,7 @@ from rollback_guard.core.units import format_duration
 
 def check(inventory: Inventory) -> Iterator[Problem]:
     """Yield what a guard would act on during a rollout, and whose `for` is as long as its window."""
-    for found in inventory.guards if inventory.complete else ():
+    for found in inventory.guards:
         window = found.guard.window
         if found.guard.armed != Armed.ROLLOUT:
             continue
