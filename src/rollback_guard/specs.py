@@ -5,9 +5,10 @@ Every credential is a reference or a path, never a value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from rollback_guard.secret import SecretText
 
@@ -44,6 +45,22 @@ class Endpoint:
     batch_size: int = 50
     heartbeat: str = ""
     heartbeat_selectors: tuple[str, ...] = ()
+
+    def at(self, url: str) -> Endpoint:
+        """Return the same at an address that somebody just typed.
+
+        Its credentials go there only where it is the same server: a slip of the hand must not give them away.
+        """
+        if _origin(url) == _origin(self.url):
+            return replace(self, url=url)
+        return replace(
+            self, url=url, headers=(), bearer_token=None, basic_auth=None, ca_file=None, cert_file=None, key_file=None
+        )
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,8 +67,8 @@ class Live:
                 for group in self.world.policy.groups:
                     await self._turn(now)
                     await self.world.loop.tick(group)
+                await self._turn(now)
             now += SECOND
-        await self._turn(slots[-1])
         return [record for record in await self.world.journal.read() if is_compared(record)]
 
     async def _turn(self, now):

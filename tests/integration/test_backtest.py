@@ -65,7 +65,7 @@ def test_it_tells_when_rules_would_have_fired_and_what_would_have_been_done(here
     assert done.returncode == 0, done.stderr
     assert "shop/Errors" in done.stdout
     assert "flag-off (breach)" in done.stdout
-    assert "had that not helped, roll-back at" in done.stdout
+    assert "had that not helped: roll-back at" in done.stdout
     data = found(here, server)
     errors = next(rule for rule in data["rules"] if rule["name"] == "Errors")
     assert errors["firings"] == len(errors["firing"]) > 0

@@ -51,8 +51,8 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     Actions are taken to succeed at once; as history knows no world in which they were done, what follows the first
     step of a playbook is what would have come had it not helped. docs/backtest.md tells how to choose a threshold.
 
-    A backtest that was interrupted goes on where it was. Ends with 0; with 1 when the server refuses a rule, with 3 when
-    it cannot be reached or has nothing of these rules, with 4 when a rule file is wrong.
+    A backtest that was interrupted goes on where it was. Ends with 0; with 1 when the server refuses a rule, with 3
+    when it cannot be reached or has nothing of these rules, with 4 when a rule file is wrong.
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.adapters.clock import SystemClock

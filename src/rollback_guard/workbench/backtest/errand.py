@@ -219,7 +219,7 @@ def _endpoints(loaded: Loaded, url: str | None) -> dict[str, Endpoint]:
     if not url.startswith(("http://", "https://")):
         raise HappeningError("--prometheus: write http://host:port")
     known = endpoints.get(DEFAULT_SOURCE)
-    endpoints[DEFAULT_SOURCE] = replace(known, url=url) if known else Endpoint(name=DEFAULT_SOURCE, url=url)
+    endpoints[DEFAULT_SOURCE] = known.at(url) if known else Endpoint(name=DEFAULT_SOURCE, url=url)
     return endpoints
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -164,7 +164,7 @@ def _endpoints(
         return {name: _plain(name, prometheus) for name in subjects}
     if prometheus is not None:
         default = known.get(DEFAULT_SOURCE) or _plain(DEFAULT_SOURCE, prometheus)
-        known[DEFAULT_SOURCE] = replace(default, url=prometheus.rstrip("/"))
+        known[DEFAULT_SOURCE] = default.at(prometheus.rstrip("/"))
     return known
 
 
