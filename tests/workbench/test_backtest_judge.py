@@ -46,7 +46,7 @@ def past(*incidents, deploys=(), weeks=1, window=60):
         incidents=incidents,
         deploys=deploys,
         deploy_window=minutes(window),
-        is_known=True,
+        is_told=True,
     )
 
 
@@ -237,7 +237,7 @@ def test_a_comparison_pairs_what_overlaps():
     after = Tally(start=START, end=START + WEEK)
     before.rules["r"] = RuleTally(firing=[fired(10, 20, active=5), fired(30, 40), fired(60, 70, labels=pod)])
     after.rules["r"] = RuleTally(firing=[fired(8, 20, active=5), fired(30, 40), fired(60, 70)])
-    before.guards["g"] = GuardTally(episodes=[an_episode(10)])
+    before.guards["g"] = GuardTally(episodes=[an_episode(10), an_episode(40)])
     after.guards["g"] = GuardTally(episodes=[an_episode(8)])
     found = compare((None, before), (None, after), until=START + WEEK)
     (rule,) = found.rules
@@ -245,8 +245,10 @@ def test_a_comparison_pairs_what_overlaps():
     assert [each.series for each in rule.only_before] == [pod]
     assert [each.series for each in rule.only_after] == [()]
     assert not rule.is_nothing
-    assert found.guards[0].only_before == ((at(10), "flag-off"),)
-    assert found.guards[0].only_after == ((at(8), "flag-off"),)
+    (guard,) = found.guards
+    assert guard.only_before == ((at(10), "flag-off"), (at(40), "flag-off"))
+    assert guard.only_after == ((at(8), "flag-off"),)
+    assert guard.moved == (((at(10), "flag-off"), (at(8), "flag-off")),)
 
 
 def test_rules_that_only_one_side_has_are_told():
@@ -260,4 +262,11 @@ def test_rules_that_only_one_side_has_are_told():
 
 def an_episode(minute):
     deed = Deed(at=at(minute), action="flag-off", reason="breach")
-    return Episode(id=f"g-{minute}", opened_at=at(minute), breached_at=at(minute), rules=("r",), deeds=[deed])
+    return Episode(
+        id=f"g-{minute}",
+        opened_at=at(minute),
+        breached_at=at(5 if minute < 20 else minute),
+        rules=("r",),
+        deeds=[deed],
+        closed_at=at(minute + 5),
+    )

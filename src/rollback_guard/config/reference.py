@@ -31,12 +31,15 @@ _BLOCK = re.compile(
 )
 
 
-def refresh(page: str, actions: Mapping[str, type[BaseModel]]) -> str:
+def refresh(
+    page: str, actions: Mapping[str, type[BaseModel]], *, sections: Mapping[str, type[Section]] = SECTIONS
+) -> str:
     """Return a page with its tables as the schema has them now.
 
     Args:
         page: Markdown.
         actions: The settings of each type of action.
+        sections: The parts of the files, by name.
 
     Raises:
         KeyError: It asks for a section that there is not.
@@ -44,7 +47,7 @@ def refresh(page: str, actions: Mapping[str, type[BaseModel]]) -> str:
 
     def table(block: re.Match[str]) -> str:
         if block["keys"]:
-            return keys_table(SECTIONS[block["keys"]])
+            return keys_table(sections[block["keys"]])
         if block[1] == "lints":
             return lints_table()
         return keys_table(actions[block["action"]], nested=True) if block["action"] else checks_table()

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollback_guard.core.model import Policy
-from rollback_guard.workbench.backtest.tally import Spell, Tally
+from rollback_guard.workbench.backtest.tally import Episode, Spell, Tally
+
+Act = tuple[datetime, str]
+"""When which action was begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +42,16 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardChange:
-    """The first actions of the incidents of one guard, before and after."""
+    """The first actions of the incidents of one guard, before and after.
+
+    Attributes:
+        moved: Those among them that belong together: both have them, at different times.
+    """
 
     name: str
-    only_before: tuple[tuple[datetime, str], ...] = ()
-    only_after: tuple[tuple[datetime, str], ...] = ()
+    only_before: tuple[Act, ...] = ()
+    only_after: tuple[Act, ...] = ()
+    moved: tuple[tuple[Act, Act], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +101,34 @@ def _overlap(one: Spell, other: Spell, until: datetime) -> bool:
 
 
 def _guard(name: str, old: Tally, new: Tally) -> GuardChange:
-    before, after = _acts(name, old), _acts(name, new)
+    before, after = _acting(name, old), _acting(name, new)
+    left = list(after)
+    moved: list[tuple[Act, Act]] = []
+    for one in before:
+        other = next((each for each in left if _is_same(one, each)), None)
+        if other is not None:
+            left.remove(other)
+            moved.append((_act(one), _act(other)))
+    was, now = list(map(_act, before)), list(map(_act, after))
     return GuardChange(
         name=name,
-        only_before=tuple(each for each in before if each not in after),
-        only_after=tuple(each for each in after if each not in before),
+        only_before=tuple(each for each in was if each not in now),
+        only_after=tuple(each for each in now if each not in was),
+        moved=tuple((one, other) for one, other in moved if one != other),
     )
 
 
-def _acts(name: str, tally: Tally) -> list[tuple[datetime, str]]:
+def _acting(name: str, tally: Tally) -> list[Episode]:
     episodes = tally.guards[name].episodes if name in tally.guards else []
-    return [(each.deeds[0].at, each.deeds[0].action) for each in episodes if each.deeds]
+    return [each for each in episodes if each.deeds]
+
+
+def _act(episode: Episode) -> Act:
+    return episode.deeds[0].at, episode.deeds[0].action
+
+
+def _is_same(one: Episode, other: Episode) -> bool:
+    """Say whether two incidents began with the same action, and have a time in common."""
+    ended = [each.closed_at or each.ended_at for each in (one, other)]
+    overlap = (ended[1] is None or one.breached_at <= ended[1]) and (ended[0] is None or other.breached_at <= ended[0])
+    return overlap and one.deeds[0].action == other.deeds[0].action

@@ -249,9 +249,17 @@ def _rule_change(change: RuleChange) -> Data:
 def _guard_change(change: GuardChange) -> Data:
     return {
         "name": change.name,
-        "only_before": [{"at": _time(at), "action": action} for at, action in change.only_before],
-        "only_after": [{"at": _time(at), "action": action} for at, action in change.only_after],
+        "only_before": [_act(*each) for each in change.only_before],
+        "only_after": [_act(*each) for each in change.only_after],
+        "moved": [
+            {"before": _act(*before), "after": _act(*after), "earlier_s": (before[0] - after[0]).total_seconds()}
+            for before, after in change.moved
+        ],
     }
+
+
+def _act(at: datetime, action: str) -> Data:
+    return {"at": _time(at), "action": action}
 
 
 def _labels(labels: Labels) -> dict[str, str]:

@@ -182,7 +182,7 @@ class Errand:
             deploys=sorted(deploys, key=lambda it: it.at),
             incidents=incidents,
             deploy_window=_duration("--deploy-window", asked.deploy_window),
-            is_known=bool(self._deploys or self._incidents or asked.deploys_query),
+            is_told=bool(self._deploys or self._incidents or asked.deploys_query),
         )
         return past.within(self._start, self._end)
 

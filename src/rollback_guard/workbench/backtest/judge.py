@@ -29,7 +29,7 @@ class Past:
         deploys: Oldest first.
         incidents: Oldest first.
         deploy_window: How long after a deploy a firing is put down to it.
-        is_known: Whether people said anything: else nothing can be called a false alarm.
+        is_told: Whether people were asked, be it that nothing happened.
         left_out: How many deploys and incidents lie outside of the time that is played.
     """
 
@@ -38,8 +38,13 @@ class Past:
     deploys: Sequence[Deploy] = ()
     incidents: Sequence[KnownIncident] = ()
     deploy_window: timedelta = timedelta(hours=1)
-    is_known: bool = False
+    is_told: bool = False
     left_out: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what happened: else nothing can be called a false alarm."""
+        return self.is_told or bool(self.deploys or self.incidents)
 
     def of(self, guards: Iterable[str]) -> Past:
         """Return what concerns these guards."""

@@ -18,6 +18,9 @@ UNAPPROVED = {
     Otherwise.SKIP: "it is skipped",
     Otherwise.HAND_OVER: "people are called in its place",
 }
+WORTH_SAYING = 0.01
+"""Of the time; a range needs two scrapes before it measures anything."""
+
 NAMED = 4
 """Rules that are named in one sentence."""
 
@@ -125,9 +128,10 @@ def _of_step(plan: Plan) -> Iterator[str]:
 def _of_rules(plan: Plan, tally: Tally) -> Iterator[str]:
     for id_, of_rule in tally.rules.items():
         group = plan.policy.groups[plan.policy.rules[id_].group]
+        began = tally.begins(group.source)
         first = of_rule.unseen[0] if of_rule.unseen else None
-        is_first = first is not None and first.began_at - tally.begins(group.source) <= group.interval
-        if first and is_first and first.why == Unknown.ABSENT and first.ended_at:
+        is_first = first is not None and first.why == Unknown.ABSENT and first.began_at - began <= group.interval
+        if first and is_first and first.ended_at and first.ended_at - began > (plan.end - plan.start) * WORTH_SAYING:
             yield f"{id_} measures nothing before {_minute(first.ended_at)}"
         if 0 < of_rule.refused < of_rule.asked:
             yield f"the server refuses {id_} for a part of the time: {next(iter(of_rule.details.values()), '')}"

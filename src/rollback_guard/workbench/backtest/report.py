@@ -14,7 +14,7 @@ Data = Mapping[str, Any]
 SHOWN = 12
 """Incidents of one guard, and firings that a comparison shows."""
 
-WIDEST_NAME = 36
+WIDEST_NAME = 30
 """Of a rule in a table: with its figures a line has a hundred columns."""
 
 
@@ -87,9 +87,10 @@ def _scored(score: Data) -> list[str]:
 def _guard(guard: Data) -> Iterator[str]:
     episodes = guard["incidents"]
     acting = [each for each in episodes if each["actions"]]
-    said = f"guard {guard['name']}: {count(len(episodes), 'incident')}, acting in {len(acting)}"
-    held = ", ".join(f"{reason} {words.times(many)}" for reason, many in guard["held"].items())
-    yield f"{said}; held by {held}" if held else said
+    yield f"guard {guard['name']}: {count(len(episodes), 'incident')}, acting in {len(acting)}"
+    held = ", ".join(f"{reason.replace('_', ' ')} {words.times(many)}" for reason, many in guard["held"].items())
+    if held:
+        yield f"  held by: {held}"
     for episode in episodes[:SHOWN]:
         first, *further = episode["actions"] or [None]
         did = f"{first['action']} ({first['reason']})" if first else _without_action(episode)
@@ -133,11 +134,7 @@ def _sweep(sweep: Data, data: Data) -> Iterator[str]:
 def _comparison(comparison: Data) -> Iterator[str]:
     yield f"compared with {', '.join(comparison['files'])}:"
     lines = [line for rule in comparison["rules"] for line in _changed(rule)]
-    for guard in comparison["guards"]:
-        for sign, acts in (("-", guard["only_before"]), ("+", guard["only_after"])):
-            lines += [
-                f"  {sign} guard {guard['name']} begins {it['action']} at {clock(it['at'])}" for it in acts[:SHOWN]
-            ]
+    lines += [line for guard in comparison["guards"] for line in _acted(guard)]
     yield from lines or ["  nothing would have changed"]
 
 
@@ -152,6 +149,18 @@ def _changed(rule: Data) -> Iterator[str]:
     left_out = max(0, len(parts) - SHOWN) + max(0, len(rule["moved"]) - SHOWN)
     if left_out:
         yield f"    … and {left_out} more of {rule['id']}"
+
+
+def _acted(guard: Data) -> Iterator[str]:
+    name = guard["name"]
+    both = [each[side] for each in guard["moved"] for side in ("before", "after")]
+    for sign, acts in (("-", guard["only_before"]), ("+", guard["only_after"])):
+        for act in [each for each in acts if each not in both][:SHOWN]:
+            yield f"  {sign} guard {name} begins {act['action']} at {clock(act['at'])}"
+    for each in guard["moved"][:SHOWN]:
+        way = "earlier" if each["earlier_s"] > 0 else "later"
+        act = each["after"]
+        yield f"  ~ guard {name} begins {act['action']} {span(abs(each['earlier_s']))} {way}, at {clock(act['at'])}"
 
 
 def _name(id_: str) -> str:

@@ -48,7 +48,8 @@ class Tried:
     """How one variant did.
 
     Attributes:
-        is_best: No other variant is better in one figure without being worse in another.
+        is_best: It finds some known incident, and no other variant is better in one figure without being worse in
+            another.
     """
 
     threshold: float
@@ -143,7 +144,10 @@ def tried(variants: Sequence[Variant], tally: Tally, past: Past) -> list[Tried]:
     ]
     if not past.incidents:
         return found
-    return [replace(each, is_best=not any(_is_better(other, each) for other in found)) for each in found]
+    useful = [each for each in found if each.score.detected]
+    return [
+        replace(each, is_best=each in useful and not any(_is_better(other, each) for other in useful)) for each in found
+    ]
 
 
 def _figures(each: Tried) -> tuple[float, float, float]:
