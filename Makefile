@@ -8,7 +8,9 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := src tests deploy
-GENERATED := docs/metrics.md docs/schema/rules.schema.json docs/schema/guard.schema.json
+GENERATED := docs/metrics.md docs/schema/rules.schema.json docs/schema/guard.schema.json docs/schema/tests.schema.json
+# The pages whose tables are written from the schema, by the tests that hold them to it.
+TABLES := tests/docs/test_config_docs.py tests/docs/test_testing_docs.py
 
 # More to hand on:  make test TESTS=tests/core ARGS="-k alert"    make demo KEEP=1 PLAIN=1
 TESTS ?=
@@ -62,7 +64,7 @@ bench: install ## measure speed and size; prints figures and never fails on them
 docs: install ## write the generated pages and the JSON Schema anew
 	@mkdir -p docs/schema
 	@for page in $(GENERATED); do $(MAKE) $$page.new && mv $$page.new $$page || exit 1; done
-	@UPDATE_DOCS=1 $(BIN)/pytest -q tests/docs/test_config_docs.py >/dev/null || $(BIN)/pytest -q tests/docs/test_config_docs.py
+	@UPDATE_DOCS=1 $(BIN)/pytest -q $(TABLES) >/dev/null || $(BIN)/pytest -q $(TABLES)
 
 docs/metrics.md.new:
 	@$(BIN)/python -m rollback_guard.adapters.metrics.document > $@

@@ -1,8 +1,14 @@
 """A real Prometheus with a made-up past, for tests that play it: errors that come and go, gaps, NaN, series that end."""
 
+import json
 import math
 import random
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from rollback_guard.adapters.actions import registry
@@ -93,6 +99,9 @@ def past(hours, seed):
                 if errors:  # no error has happened yet: there is no series
                     failed.append((at, errors))
         yield Series(labels=(("__name__", "requests_total"), ("pod", pod)), samples=asked)
+        if len(failed) > 200:  # its target is gone for a while, and Prometheus says that it has ended
+            ended = draw.randrange(100, len(failed) - 60)
+            failed[ended : ended + 40] = [(failed[ended][0], STALE)]
         yield Series(labels=(("__name__", "errors_total"), ("pod", pod)), samples=failed)
     latency = [(at, math.nan if draw.random() < 0.02 else draw.choice([0.1, 0.1, 0.1, 0.7])) for at in times]
     slow = draw.randrange(count - 60)
@@ -120,23 +129,87 @@ def policy_of(directory: Path, text=RULES):
     return loaded.policy
 
 
-def played(policy, url, *, hours, skips=True, deploys=(), step=None, heard=None):
+def played(policy, url, *, hours, skips=True, deploys=(), step=None, heard=None, start=START, end=None, **changes):
     """Play a policy over the past; what was counted, and the player."""
-    end = START + timedelta(hours=hours)
-    planned = plan(policy, START, end, step=step)
+    end = end or START + timedelta(hours=hours)
+    planned = plan(policy, start, end, step=step)
     tally = Tally(
-        start=START,
+        start=start,
         end=end,
         rules={rule: RuleTally() for rule in planned.policy.rules},
         guards={guard: GuardTally() for guard in planned.policy.guards},
     )
-    orders = orders_of(list(deploys), planned.policy, START, end)
+    orders = orders_of(list(deploys), planned.policy, start, end)
     player = Player(policy=planned.policy, tally=tally, orders=orders, began=planned.began, skips=skips)
     if heard is not None:
         witness = player.replay._heard
         player.replay._heard = lambda records: (heard.extend(records), witness(records))
-    sources = {"prometheus": source_of(url)}
-    with History(tuple(planned.policy.groups.values()), sources, SystemClock(), start=START, end=end) as history:
+    sources = {"prometheus": source_of(url, **changes)}
+    with History(tuple(planned.policy.groups.values()), sources, SystemClock(), start=start, end=end) as history:
         for stretch in history.stretches():
             player.play(stretch)
     return tally, player
+
+
+class Gate:
+    """A way to a real Prometheus on which a test can stand in the way.
+
+    Attributes:
+        asked: The range queries that came, as the parameters of their form.
+        answer: Returns a status and an envelope in place of the server's, or nothing to let the question through.
+    """
+
+    def __init__(self, url):
+        self.asked = []
+        self.answer = lambda asked: None
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                asked = dict(urllib.parse.parse_qsl(body.decode()))
+                if "step" in asked:
+                    gate.asked.append(asked)
+                answer = gate.answer(asked)
+                if answer is DROPPED:
+                    self.close_connection = True
+                    return
+                status, told = (answer[0], json.dumps(answer[1]).encode()) if answer else through(self.path, body)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(told)))
+                self.end_headers()
+                self.wfile.write(told)
+
+            def log_message(self, *args):
+                pass
+
+        def through(path, body):
+            try:
+                with urllib.request.urlopen(url + path, body, timeout=60) as answer:
+                    return answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read()
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+DROPPED = object()
+"""The connection ends without an answer."""
+
+
+def slots_of(asked):
+    """Return for how many instants a range query asks."""
+    return round((float(asked["end"]) - float(asked["start"])) / float(asked["step"])) + 1

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from rollback_guard.config.load import load
+from rollback_guard.config.problems import Level, Problem
+from rollback_guard.config.report import annotation
 
 GUARD = """
 [guard]
@@ -102,3 +104,18 @@ def test_thousands_of_unheard_rules_and_guards_are_compared_in_bounded_time(tmp_
     (tmp_path / "rules.yaml").write_text(f"groups:\n  - name: a\n    rules:\n{heard}{rules}guards:\n{guards}")
     found = load([tmp_path / "rules.yaml"], action_types=action_types).problems
     assert sum(it.id == "critical-unselected" for it in found) == 1_000
+
+
+def test_a_file_that_is_named_often_is_missing_once(tmp_path, action_types):
+    more = "".join(
+        f'\n[actions.a{number}]\ntype = "http"\nurl = "http://127.0.0.1/{number}"\n'
+        'headers = { Authorization = "Bearer ${file:/no/such/token}" }\n'
+        for number in range(5)
+    )
+    found = problems(tmp_path, action_types, f'command = ["true"]\n{more}')
+    assert [id_ for id_, message in found if "/no/such/token" in message] == ["missing-file"]
+
+
+def test_github_is_told_a_file_by_its_one_name():
+    problem = Problem(path="deploy/x/../../rules/a.yaml", line=3, column=5, severity=Level.WARNING, message="m", id="i")
+    assert annotation(problem).startswith("::warning file=rules/a.yaml,line=3,")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from build import a_film, a_group, a_guard, a_policy, a_rule, a_step, minutes, play, seen, series, slot
-from rollback_guard.core.attend import SIGNAL_LIVES
+from rollback_guard.core.attend import SIGNAL_LIVES, due_at
 from rollback_guard.core.model import Approval, Level, Limits, Otherwise
 from rollback_guard.core.operations import Acknowledge, Approve, Pause, Report, Resume, StartRollout, Trigger, Veto
 from rollback_guard.core.records import Escalated, IncidentCleared, Outcome, Resumed, RolloutFinished, Signal, Signalled
@@ -209,3 +209,45 @@ def test_a_resume_lets_what_still_breaches_act_at_the_next_slot_and_not_before()
     assert film.intents() == []
     play(film, "b", first=1)
     assert film.intents() == [("flag-off", slot(1))]
+
+
+def next_due(film, at):
+    return due_at(film.policy, film.state, after=at)
+
+
+def test_without_anything_under_way_nothing_is_ever_due():
+    assert next_due(play(a_world(), "ppp"), slot(0)) is None
+
+
+def test_the_end_of_a_pause_of_a_rollout_and_of_a_signal_are_due():
+    film = play(a_world(window=minutes(50)), "p")
+    film.operate(Pause(by="ann", why="look", lasting=minutes(9)), at=slot(0))
+    film.operate(StartRollout(by="ci", guard="checkout"), at=slot(0))
+    signal = Signal(guard="checkout", name="Corrupt", labels=series(), firing=True, starts_at=slot(0))
+    film.operate(Report(by="am", signals=(signal,)), at=slot(0))
+    due, at = [], slot(0)
+    while (at := next_due(film, at)) is not None:
+        due.append(at)
+    assert due == [slot(9), slot(50), slot(0) + SIGNAL_LIVES]
+
+
+def test_the_end_of_a_wait_and_the_levels_that_were_not_called_yet_are_due():
+    film = play(a_world(veto=37 * SECOND), "b")
+    assert next_due(film, slot(0)) == slot(0) + 37 * SECOND
+    assert next_due(film, slot(0) + 37 * SECOND) == slot(15)
+    film.attend(at=slot(15))
+    assert next_due(film, slot(15)) == slot(30)
+    film.attend(at=slot(30))
+    assert next_due(film, slot(30)) is None
+
+
+def test_whatever_the_clock_brings_about_is_due_when_it_does():
+    """Asking only when something is due misses nothing that asking every second finds."""
+    every, due = (play(a_world(veto=37 * SECOND), "b") for _ in range(2))
+    for second in range(1, 40 * 60):
+        every.attend(at=slot(0) + second * SECOND)
+    at = slot(0)
+    while (at := next_due(due, at)) is not None and at < slot(40):
+        due.attend(at=at)
+    assert [record for record in due.records if record not in every.records] == []
+    assert len(due.records) == len(every.records)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
@@ -200,3 +201,207 @@ def test_without_a_server_it_says_how_to_name_one(here):
     done = subprocess.run(command(here), cwd=here, env=environment(here), capture_output=True, text=True)
     assert done.returncode == 3
     assert "--prometheus" in done.stderr
+
+
+def rule(data, name):
+    return next(each for each in data["rules"] if each["name"] == name)
+
+
+def running(here, url, *args):
+    times = ["--from", made_up.START.isoformat(), "--to", END.isoformat(), "--prometheus", url]
+    return subprocess.Popen(
+        command(here, *times, *args),
+        cwd=here,
+        env=environment(here),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_server_that_goes_away_in_the_middle_ends_it_and_it_goes_on_when_that_is_back(here, server):
+    whole = found(here, server)
+    with made_up.Gate(server.url) as gate:
+        gate.answer = lambda asked: made_up.DROPPED if made_up.slots_of(asked) > 300 else None
+        lost = backtest(here, server, "--output", "json", url=gate.url)
+        assert lost.returncode == 3
+        assert lost.stdout == ""
+        assert "Error: connect: " in lost.stderr
+        assert "goes on there" in lost.stderr
+        gate.answer = lambda asked: None
+        asked_before = len(gate.asked)
+        resumed = backtest(here, server, "--output", "json", url=gate.url)
+        first = min(float(each["start"]) for each in gate.asked[asked_before:])
+    assert resumed.returncode == 0, resumed.stderr
+    assert "goes on at 2026-03-01 01:00:00, where it was interrupted; --fresh begins anew" in resumed.stderr
+    assert first >= (made_up.START + timedelta(hours=1)).timestamp()
+    assert without_times(json.loads(resumed.stdout)) == without_times(whole)
+
+
+def test_ctrl_c_ends_it_at_once_with_a_word_and_keeps_what_was_played(here, server):
+    with made_up.Gate(server.url) as gate:
+        waiting, released = threading.Event(), threading.Event()
+
+        def hold(asked):
+            if made_up.slots_of(asked) > 300:
+                waiting.set()
+                released.wait(60)
+
+        gate.answer = hold
+        slow = "from rollback_guard.workbench.backtest import run; run.SAVED_EVERY *= 0\nfrom rollback_guard.cli import main; main()"
+        times = ["--from", made_up.START.isoformat(), "--to", END.isoformat(), "--prometheus", gate.url]
+        process = subprocess.Popen(
+            [sys.executable, "-c", slow, *command(here, *times)[3:]],
+            cwd=here,
+            env=environment(here),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert waiting.wait(60)
+            deadline = time.monotonic() + 60
+            while not list(here.glob("cache/rollback-guard/backtest/*/played.json")):
+                assert time.monotonic() < deadline
+            process.send_signal(signal.SIGINT)
+            told, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            released.set()
+        assert process.returncode == 130
+        assert told == ""
+        assert said == "Interrupted. What was played so far is kept: the same command goes on there.\n"
+        gate.answer = lambda asked: None
+        resumed = backtest(here, server, url=gate.url)
+        assert "goes on at" in resumed.stderr
+        assert resumed.returncode == 0
+
+
+def test_two_of_the_same_question_at_once_do_not_harm_each_other(here, server):
+    whole = found(here, server)
+    both = [running(here, server.url, "--output", "json") for _ in range(2)]
+    for process in both:
+        told, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        assert without_times(json.loads(told)) == without_times(whole)
+
+
+def test_where_nothing_can_be_kept_it_goes_on_without_and_says_so(here, server):
+    (here / "cache").write_text("a file is in the way")
+    done = backtest(here, server)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be written (Not a directory): a run that is interrupted begins anew" in done.stderr
+    assert done.stderr.count("cannot be written") == 1
+
+
+def test_kept_files_that_somebody_broke_are_left_aside(here, server):
+    whole = found(here, server)
+    with made_up.Gate(server.url) as gate:
+        gate.answer = lambda asked: made_up.DROPPED if made_up.slots_of(asked) > 300 else None
+        assert backtest(here, server, url=gate.url).returncode == 3
+        kept = list(here.glob("cache/rollback-guard/backtest/*/*.json"))
+        assert {path.name for path in kept} == {"played.json", "window.json"}
+        for path in kept:
+            path.write_bytes(b"\xff\x00")
+        gate.answer = lambda asked: None
+        done = backtest(here, server, "--output", "json", url=gate.url)
+    assert done.returncode == 0, done.stderr
+    assert without_times(json.loads(done.stdout)) == without_times(whole)
+
+
+def test_what_was_kept_of_other_rules_is_left_aside(here, server):
+    with made_up.Gate(server.url) as gate:
+        gate.answer = lambda asked: made_up.DROPPED if made_up.slots_of(asked) > 300 else None
+        backtest(here, server, url=gate.url)
+        (played,) = here.glob("cache/rollback-guard/backtest/*/played.json")
+        kept = json.loads(played.read_text())
+        kept["tally"]["rules"]["shop/Other"] = kept["tally"]["rules"].pop("shop/Slow")
+        played.write_text(json.dumps(kept))
+        gate.answer = lambda asked: None
+        done = backtest(here, server, "--output", "json", url=gate.url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["resumed_at"] is None
+
+
+def test_a_file_may_be_a_pipe(here, server):
+    firing = rule(found(here, server), "Errors")["firing"][0]
+    times = ["--from", made_up.START.isoformat(), "--to", END.isoformat(), "--prometheus", server.url]
+    done = subprocess.run(
+        command(here, *times, "--incidents", "/dev/stdin", "--output", "json"),
+        cwd=here,
+        env=environment(here),
+        input=f"start,end\n{firing['active_at']},{firing['ended_at']}\n",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rule(json.loads(done.stdout), "Errors")["score"]["incidents_detected"] == 1
+
+
+def test_a_file_without_an_end_is_refused(here, server):
+    done = backtest(here, server, "--deploys", "/dev/zero")
+    assert done.returncode == 2
+    assert "larger than" in done.stderr
+
+
+def test_a_rule_that_the_server_refuses_is_said_loudly_and_ends_with_1(here, server):
+    text = made_up.RULES.replace("max(latency_seconds) >= 0.5", "requests_total / on() errors_total >= 0.5")
+    (here / "rules.yaml").write_text(text)
+    done = backtest(here, server)
+    assert done.returncode == 1
+    assert "REFUSED: the server does not understand shop/Slow, it was not played: execution: multiple" in done.stdout
+    data = json.loads(backtest(here, server, "--output", "json").stdout)
+    assert [each["id"] for each in data["refused"]] == ["shop/Slow"]
+    assert rule(data, "Errors")["firings"]
+
+
+def test_what_is_older_than_the_data_is_said_and_counts_for_nothing(here, server):
+    early = ["--from", (made_up.START - timedelta(hours=40)).isoformat(), "--to", END.isoformat()]
+    (here / "incidents.csv").write_text("start,end,name\n2026-02-28T06:00:00Z,2026-02-28T07:00:00Z,INC-0\n")
+    args = [*early, "--incidents", "incidents.csv", "--prometheus", server.url]
+    done = subprocess.run(command(here, *args), cwd=here, env=environment(here), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Note: prometheus has nothing of these rules before 2026-03-01 00:00: what is older" in done.stdout
+    told = subprocess.run(
+        command(here, *args, "--output", "json"), cwd=here, env=environment(here), capture_output=True, text=True
+    )
+    errors = rule(json.loads(told.stdout), "Errors")
+    assert errors["slots"] <= HOURS * 240
+    assert errors["score"]["incidents_missed"] == []
+    per_week = errors["firings"] * 7 * 24 / HOURS
+    assert errors["score"]["false_alarms_per_week"] == pytest.approx(per_week, rel=0.01)
+
+
+def test_a_server_that_has_nothing_of_the_rules_ends_with_3(here, server):
+    (here / "rules.yaml").write_text("groups: [{name: g, rules: [{alert: A, expr: 'nothing_of_the_kind > 1'}]}]")
+    done = backtest(here, server)
+    assert done.returncode == 3
+    assert "prometheus has nothing of these rules in all this time: nothing was played" in done.stdout
+
+
+def test_each_group_is_asked_of_its_own_data_source(here, server):
+    (here / "guard.toml").write_text(
+        '[guard]\nname = "shop"\nrules = ["rules.yaml"]\nmode = "dry-run"\n'
+        f'[prometheus]\nurl = "{server.url}"\nheartbeat = "count(up or queue_length)"\n[datasources.other]\nurl = "http://127.0.0.1:1"\n'
+        '[actions.flag-off]\ntype = "exec"\ncommand = ["true"]\ninspect = ["true"]\n'
+        '[actions.roll-back]\ntype = "exec"\ncommand = ["true"]\ninspect = ["true"]\n'
+        '[[maintenance]]\nname = "night"\ncron = "0 1 * * *"\nfor = "1h"\n'
+    )
+    times = ["--from", made_up.START.isoformat(), "--to", END.isoformat(), "--output", "json"]
+    toml = [*command(here, *times)[:4], "guard.toml", *times]
+
+    def run():
+        return subprocess.run(toml, cwd=here, env=environment(here), capture_output=True, text=True)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert rule(data, "Errors")["firings"] == rule(found(here, server), "Errors")["firings"]
+    assert data["guards"][0]["actions"] > 0
+    assert "guard.toml says dry-run: this is what would have been done without it" in data["remarks"]
+    assert "the maintenance windows of guard.toml are not played: guards act in them here" in data["remarks"]
+    rules = made_up.RULES.replace("- name: slow\n", "- name: slow\n    datasource: other\n")
+    (here / "rules.yaml").write_text(rules)
+    away = run()
+    assert away.returncode == 3
+    assert "connect" in away.stderr

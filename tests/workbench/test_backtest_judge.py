@@ -98,7 +98,9 @@ def test_csv_files_are_read(tmp_path):
     ]
     incidents = tmp_path / "incidents.csv"
     incidents.write_text("start,end,name\n2024-05-01T14:00:00+02:00,2024-05-01T12:10:00Z,INC-1\n")
-    assert incidents_in(Sheet.read(incidents), []) == [KnownIncident(start=START, end=START + minutes(10), name="INC-1")]
+    assert incidents_in(Sheet.read(incidents), []) == [
+        KnownIncident(start=START, end=START + minutes(10), name="INC-1")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,15 @@ def test_the_first_sentence_claims_no_more_than_people_told(scene, changes, sent
     assert re.search("<h1>(.*?)</h1>", page(scene.data()))[1] == sentence
 
 
+def test_a_guard_that_was_blind_is_not_told_as_one_that_had_nothing_to_do(scene):
+    scene.incidents, scene.deploys, scene.guards = (), (), {"shop": GuardTally()}
+    data = scene.data()
+    for rule in data["rules"]:
+        rule["unknown"] = {"heartbeat": rule["slots"]}
+    head = re.search("<h1>(.*?)</h1>", page(data))[1]
+    assert head == "Little can be said of these 14d: in 100% of the evaluations the guard could not see."
+
+
 def test_without_a_guard_the_first_sentence_is_about_the_rules(scene):
     scene.rules, scene.guards = RULES.partition("guards:")[0], {}
     drawn = page(scene.data())

@@ -8,9 +8,9 @@ import click
 
 
 @click.command()
-@click.argument("which", type=click.Choice(["rules", "guard"]), default="rules")
+@click.argument("which", type=click.Choice(["rules", "guard", "tests"]), default="rules")
 def command(which: str) -> None:
-    """Print the JSON Schema of rule files (`rules`) or of guard.toml (`guard`), draft 7.
+    """Print the JSON Schema of rule files (`rules`), of guard.toml (`guard`) or of test files (`tests`), draft 7.
 
     An editor with the YAML language server uses it for a rule file whose first line is
     `# yaml-language-server: $schema=rules.schema.json`.
@@ -18,5 +18,13 @@ def command(which: str) -> None:
     from rollback_guard.adapters.actions import registry
     from rollback_guard.config import schema
 
-    document = schema.rules_schema() if which == "rules" else schema.guard_schema(registry.settings_types())
+    match which:
+        case "rules":
+            document = schema.rules_schema()
+        case "guard":
+            document = schema.guard_schema(registry.settings_types())
+        case _:
+            from rollback_guard.workbench.trials.document import TrialFile
+
+            document = schema.model_schema(TrialFile, "rollback-guard test file")
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +92,8 @@ class Report:
 
 def annotation(problem: Problem) -> str:
     """Return a problem as a command that makes GitHub Actions show it beside its line."""
-    place = {"file": problem.path, "line": problem.line, "col": problem.column, "title": problem.id}
+    path = os.path.normpath(problem.path)  # GitHub knows a file by one name only, and not by a way to it
+    place = {"file": path, "line": problem.line, "col": problem.column, "title": problem.id}
     properties = ",".join(f"{name}={printable(str(value)).translate(_PROPERTY)}" for name, value in place.items())
     text = "\n".join(part for part in (problem.message, problem.hint) if part)
     return f"::{problem.severity} {properties}::{text.translate(_DATA)}"

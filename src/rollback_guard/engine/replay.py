@@ -70,6 +70,8 @@ class Replay:
         self._ends: list[tuple[datetime, int, Intended, Ending]] = []
         self._begun = 0
         self._attended = began
+        self._is_settled = True
+        """Whether what was last concluded was attended to: live that is done within a second."""
         if state is None:
             self._take(core.begin(policy, self.state, now=began, version=__version__))
 
@@ -97,23 +99,26 @@ class Replay:
 
     def advance(self, until: datetime) -> None:
         """Let time pass: actions end, countdowns run out, people are called."""
-        while (due := self._next_due()) is not None and due <= until:
-            self.now = max(self.now, due)
-            if self._ends and self._ends[0][0] <= self.now:
-                _, _, intent, ending = heappop(self._ends)
-                self._take(core.conclude(self.policy, self.state, _concluded(intent, ending, self.now)))
-            else:
-                self._attend()
-        self.now = max(self.now, until)
-        self._attend()
+        while True:
+            while (due := self._next_due()) is not None and due <= until:
+                self.now = max(self.now, due)
+                if self._ends and self._ends[0][0] <= self.now:
+                    _, _, intent, ending = heappop(self._ends)
+                    self._take(core.conclude(self.policy, self.state, _concluded(intent, ending, self.now)))
+                else:
+                    self._attend()
+            self.now = max(self.now, until)
+            if self._attended >= until:
+                return
+            self._attend()
 
     def _next_due(self) -> datetime | None:
         times = [self._ends[0][0]] if self._ends else []
-        attend_at = due_at(self.policy, self.state, after=self._attended)
+        attend_at = due_at(self.policy, self.state, after=self._attended) if self._is_settled else self.now
         return min([*times, attend_at] if attend_at else times, default=None)
 
     def _attend(self) -> None:
-        self._attended = self.now
+        self._attended, self._is_settled = self.now, True
         self._take(core.attend(self.policy, self.state, now=self.now))
 
     def _read_back(self, group: Group, past: Sequence[datetime], observe: Observe) -> None:
@@ -134,9 +139,7 @@ class Replay:
         if not records:
             return
         self.state = fold_all(self.state, records)
-        if not all(isinstance(record, Evaluated) for record in records):
-            # Whatever follows from them by the clock may be due at once.
-            self._attended = min(self._attended, self.now - timedelta.resolution)
+        self._is_settled = self._is_settled and all(isinstance(record, Evaluated) for record in records)
         for record in records:
             if isinstance(record, Intended) and not record.notify:
                 ending = self._ending(record)

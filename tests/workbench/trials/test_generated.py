@@ -139,9 +139,9 @@ def folders(tmp_path):
 
 
 @settings(max_examples=25, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
-@given(film=films(), seed=st.integers(0, 1000))
-def test_promtool_says_the_same_of_whatever_ours_has_seen(film, seed, bench, world, promtool_says, folders):
-    rules, file, test = film
+@given(film=st.tuples(films(), st.integers(0, 1000)))
+def test_promtool_says_the_same_of_whatever_ours_has_seen(film, bench, world, promtool_says, folders):
+    (rules, file, test), seed = film
     folder = next(folders)
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     data = {**file, "rule_files": ["rules.yaml"]}

@@ -14,7 +14,7 @@ OURS = Path(__file__).parents[3] / "deploy" / "prometheus" / "rollback-guard-ale
 
 @pytest.mark.parametrize("path", sorted((HERE / "parity").glob("*.test.yaml")), ids=lambda path: path.name)
 def test_a_file_of_promtool_is_judged_as_promtool_judges_it(agree, path):
-    verdicts = agree(path, yaml.safe_load(path.read_text()))
+    verdicts = agree(path, yaml.safe_load(path.read_text()), most_mutants=2)
     differing = {told: both for told, both in verdicts.items() if both[0] is not both[1]}
     assert differing == {}
     assert not any(theirs for (_, kind), (theirs, _) in verdicts.items() if kind != "as written")
@@ -23,6 +23,6 @@ def test_a_file_of_promtool_is_judged_as_promtool_judges_it(agree, path):
 
 def test_the_alerts_that_we_ship_for_prometheus_pass_their_tests_here_too(agree):
     data = yaml.safe_load(OURS.read_text())
-    verdicts = agree(OURS, data, most_mutants=1)
+    verdicts = agree(OURS, data, most_mutants=0)
     assert {told: both for told, both in verdicts.items() if both[0] is not both[1]} == {}
     assert sum(theirs for theirs, _ in verdicts.values()) == len(data["tests"])

@@ -47,7 +47,6 @@ class Grid:
         earlier = max(0, (self.start_ms - start_ms - 1) // self.step_ms)
         return Grid(start_ms=self.start_ms - earlier * self.step_ms, step_ms=self.step_ms, count=self.count + earlier)
 
-
     def pieces(self, longest: int) -> Iterator[Grid]:
         """Yield the grid in pieces of at most so many instants."""
         for first in range(0, self.count, longest):

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rollback_guard.adapters.prometheus.batch import Result
 from rollback_guard.adapters.prometheus.freshness import Age
 from rollback_guard.adapters.prometheus.grid import Grid
 from rollback_guard.adapters.prometheus.inquiry import Inquiry
-from rollback_guard.adapters.prometheus.strands import Strand, Strands, everywhere, is_at, strands_of
+from rollback_guard.adapters.prometheus.strands import BITS, Strand, Strands, everywhere, is_at, strands_of
 from rollback_guard.core.model import Rule
 from rollback_guard.core.observation import Failure
-
-LOOKBACK_MS = 5 * 60 * 1000
-"""How far back a query sees a sample, unless the server is told otherwise."""
 
 Aged = tuple[str, int]
 """A selector, and how old its samples may be, in milliseconds."""
@@ -31,7 +29,7 @@ class Presence:
 
     Attributes:
         old: Where there was no sample that is younger than `max_age`; a mask.
-        none: Where among them there was none either that a query could have seen within `max_age`.
+        none: Where among them no instant within `max_age` before saw any sample.
         failure: Why that is not known.
     """
 
@@ -62,10 +60,28 @@ async def presence(
         grid: For which instants.
         remembered: Whether what one instant could see counts for `max_age` after it.
     """
-    old = await _lacking({each: each[1] for each in wanted}, inquiry, grid)
-    beyond = {each: max(LOOKBACK_MS, each[1] + LOOKBACK_MS * remembered) for each, at in old.items() if at}
-    none = await _lacking(beyond, inquiry, grid)
-    return {each: _presence(at, none.get(each, 0)) for each, at in old.items()}
+    asked = {each: f"absent_over_time({each[0]}[{each[1]}ms])" for each in wanted}
+    said = await inquiry.ask(asked.values(), grid)
+    old = {each: _there(said[query], grid) for each, query in asked.items()}
+    found = {each: Presence(old=at) if isinstance(at, int) else Presence(failure=at) for each, at in old.items()}
+    for each, known in found.items():
+        if known.old:  # hardly ever
+            found[each] = await _with_none(known, each, inquiry, grid, remembered=remembered)
+    return found
+
+
+async def _with_none(known: Presence, aged: Aged, inquiry: Inquiry, grid: Grid, *, remembered: bool) -> Presence:
+    """Tell old samples from none: what has ended is not seen any more, though it is not old yet."""
+    selector, max_age_ms = aged
+    back = grid.after(grid.start_ms - max_age_ms) if remembered else grid
+    query = f"absent({selector})"
+    unseen = _there((await inquiry.ask([query], back))[query], back)
+    if not isinstance(unseen, int):
+        return Presence(failure=unseen)
+    earlier, none = back.count - grid.count, known.old
+    for shift in range(earlier + 1):
+        none &= unseen >> BITS * shift
+    return replace(known, none=none)
 
 
 def fresh_at(rule: Rule, max_age_ms: int, seen: Mapping[Aged, Presence], grid: Grid) -> int:
@@ -94,19 +110,5 @@ def newest_of(found: Presence, grid: Grid, max_age_ms: int) -> Strands | Failure
     return Strands(grid, [Strand((), places, array("d", (time for _, time in times)))] if times else [])
 
 
-def _presence(old: int | Failure, none: int | Failure) -> Presence:
-    if isinstance(old, Failure):
-        return Presence(failure=old)
-    if isinstance(none, Failure):
-        return Presence(failure=none)
-    return Presence(old=old, none=none)
-
-
-async def _lacking(spans_ms: Mapping[Aged, int], inquiry: Inquiry, grid: Grid) -> dict[Aged, int | Failure]:
-    """Return the instants without any sample in the span before: nearly always none, so that the answer is empty."""
-    queries = {each: f"absent_over_time({each[0]}[{span_ms}ms])" for each, span_ms in spans_ms.items()}
-    said = await inquiry.ask(queries.values(), grid)
-    return {
-        each: result if isinstance(result := said[query], Failure) else strands_of(result, grid).there
-        for each, query in queries.items()
-    }
+def _there(result: Result, grid: Grid) -> int | Failure:
+    return result if isinstance(result, Failure) else strands_of(result, grid).there

@@ -147,7 +147,8 @@ class PrometheusSource:
         inquiry = Inquiry(self._client, Allowance(1), patience=self._endpoint.concurrency, until=until)
         said = await inquiry.ask([*self._heartbeat.queries(group)[:1], *queries_of(group)], grid)
         expected = with_series_said(group, said, {})
-        said |= await inquiry.ask(denominators_of(group, said, expected), grid)
+        below = [each for each in denominators_of(group, said, expected) if each not in said]
+        said |= await inquiry.ask(below, grid)
         wanted = [(each, max_age_ms) for rule, max_age_ms in aged(group) for each in rule.condition.selectors]
         seen = await presence(wanted, inquiry, grid)
         oldest_ms = self._heartbeat.max_age_ms(group)

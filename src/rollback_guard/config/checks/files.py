@@ -41,14 +41,22 @@ HINT = "It has to be there on the machine that runs the guard, for the user that
 
 
 def check(inventory: Inventory) -> Iterator[Problem]:
-    """Yield the files that are named and not there, or that may not be read or executed."""
+    """Yield the files that are named and not there, or may not be read or executed; each where it is first named."""
     if inventory.settings is None:
         return  # relative paths begin at a guard.toml, which is not here
+    told: set[tuple[str, str]] = set()
+    for problem in sorted(_problems(inventory, inventory.settings.document), key=lambda it: (it.path, it.line)):
+        if (problem.path, problem.message) not in told:
+            told.add((problem.path, problem.message))
+            yield problem
+
+
+def _problems(inventory: Inventory, settings: Document) -> Iterator[Problem]:
     for file in inventory.files:
         for number in range(len(file.model.probes)):
             yield from _below(inventory.base, file.document, file.origin(("probes", number)))
-    yield from _below(inventory.base, inventory.settings.document, ())
-    yield from _programs(inventory.base, inventory.settings.document)
+    yield from _below(inventory.base, settings, ())
+    yield from _programs(inventory.base, settings)
 
 
 def _below(base: Path, document: Document, top: KeyPath) -> Iterator[Problem]:

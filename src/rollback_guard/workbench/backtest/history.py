@@ -171,7 +171,9 @@ class History:
             self._refused.add(query)  # whatever the words mean, it is not the length
             self._slots, self._most = FIRST_SLOTS, MOST_SLOTS
         else:
-            raise HistoryError(f"even {self._slots} evaluations at once are too much. {words}. The query: {query}")
+            # Once one is late the others are not asked any more, so that it is not known which one it was.
+            culprit = "" if failure.reason is Unknown.TIMEOUT else f". The query: {query}"
+            raise HistoryError(f"even {self._slots} evaluations at once are too much. {words}{culprit}")
 
     def _gravest(self, surveys: Mapping[str, Survey]) -> tuple[str, Failure] | None:
         """Return what was not told; a rule that the server refuses, but not for its size, is only a rule."""

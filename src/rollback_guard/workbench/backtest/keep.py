@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -77,8 +78,8 @@ class Keeper:
             first, last = map(datetime.fromisoformat, json.loads(kept or b"[]"))
             if first < last and max(abs(start - first), abs(end - last)) <= STALE_AFTER:
                 return first, last
-        except (ValueError, TypeError):
-            pass
+        except (ValueError, TypeError, RecursionError):
+            pass  # somebody else wrote there
         self.forget()
         self._write("window", json.dumps([start.isoformat(), end.isoformat()]).encode())
         return start, end
@@ -102,16 +103,24 @@ class Keeper:
 
     def _write(self, name: str, body: bytes) -> None:
         """Keep something whole or not at all, also where two do so at the same moment."""
-        if not self._works:
-            return
-        new = self._home / f"{name}.{os.getpid()}.new"
         try:
-            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            new.write_bytes(body)
-            os.replace(new, self._path(name))  # noqa: PTH105  as atomic as it is said
+            if self._works:
+                self._put(name, body)
+        except FileNotFoundError:
+            pass  # another run of the same question has just come to its end, and cleaned up
         except OSError as error:
             self._works = False
             self._complain(f"{self._home} cannot be written ({error.strerror}): a run that is interrupted begins anew")
+
+    def _put(self, name: str, body: bytes) -> None:
+        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = self._home / f"{name}.{secrets.token_hex(4)}.new"
+        try:
+            new.write_bytes(body)
+            os.replace(new, self._path(name))  # noqa: PTH105  as atomic as it is said
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

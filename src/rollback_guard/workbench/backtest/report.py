@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ Data = Mapping[str, Any]
 SHOWN = 12
 """Incidents of one guard, and firings that a comparison shows."""
 
+WIDTH = 100
 WIDEST_NAME = 30
-"""Of a rule in a table: with its figures a line has a hundred columns."""
+"""Of a rule in a table: with its figures a line has no more columns than that."""
 
 
 def lines_of(data: Data) -> Iterator[str]:
@@ -27,7 +29,9 @@ def lines_of(data: Data) -> Iterator[str]:
 def _lines(data: Data) -> Iterator[str]:
     yield f"{', '.join(data['files'])}, from {clock(data['start'])} to {clock(data['end'])} UTC"
     for each in data["refused"]:
-        yield f"REFUSED: {each['id']} is not understood by the server, and nothing is known of it: {each['detail']}"
+        yield from _paragraph(
+            f"REFUSED: the server does not understand {each['id']}, it was not played: {each['detail']}"
+        )
     yield ""
     yield from _table(_rules(data["rules"]))
     judged = [rule for rule in data["rules"] if rule["score"]]
@@ -45,7 +49,12 @@ def _lines(data: Data) -> Iterator[str]:
         yield from _comparison(data["compare"])
     if data["remarks"]:
         yield ""
-        yield from (f"Note: {remark}." for remark in data["remarks"])
+        for remark in data["remarks"]:
+            yield from _paragraph(f"Note: {remark}.")
+
+
+def _paragraph(text: str) -> Iterator[str]:
+    yield from textwrap.wrap(printable(text), WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
 def _rules(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
@@ -54,7 +63,7 @@ def _rules(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
         percent = words.is_share(rule["expr"])
         yield [
             _name(rule["id"]),
-            str(rule["firings"]),
+            str(rule["firings"]) if rule["slots"] and not _is_unknown(rule) else "?",
             span(rule["firing_s"]) if rule["firings"] else "",
             str(rule["pendings"]),
             span(rule["longest_pending_s"]) if rule["longest_pending_s"] is not None else "",
@@ -64,8 +73,13 @@ def _rules(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
         ]
 
 
+def _is_unknown(rule: Data) -> bool:
+    """Say whether nothing was ever known of a rule: that it did not fire says nothing then."""
+    return not rule["firings"] and sum(rule["unknown"].values()) >= rule["slots"]
+
+
 def _scores(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
-    yield ["rule", "in incidents", "after deploys", "false alarms", "per week", "missed", "mean delay", "longest"]
+    yield ["firings of", "incident", "deploy", "false", "per week", "missed", "mean delay", "longest"]
     for rule in rules:
         yield [_name(rule["id"]), *_scored(rule["score"])]
 
@@ -90,7 +104,7 @@ def _guard(guard: Data) -> Iterator[str]:
     yield f"guard {guard['name']}: {count(len(episodes), 'incident')}, acting in {len(acting)}"
     held = ", ".join(f"{reason.replace('_', ' ')} {words.times(many)}" for reason, many in guard["held"].items())
     if held:
-        yield f"  held by: {held}"
+        yield from textwrap.wrap(f"  held by: {held}", WIDTH, subsequent_indent="    ")
     for episode in episodes[:SHOWN]:
         first, *further = episode["actions"] or [None]
         did = f"{first['action']} ({first['reason']})" if first else _without_action(episode)
@@ -126,7 +140,7 @@ def _sweep(sweep: Data, data: Data) -> Iterator[str]:
     ]
     yield from _table([head, *rows])
     if data["incidents"]:
-        yield "* no other choice is better in missed incidents, false alarms or delay without being worse in another"
+        yield "*: no other choice is better in missed, false alarms or delay without being worse in another"
     else:
         yield "Give --incidents to have the choices marked of which none is better."
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.ports import Clock
 from rollback_guard.specs import Endpoint
-from rollback_guard.workbench.backtest.happenings import Deploy
+from rollback_guard.workbench.backtest.happenings import Deploy, HappeningError
 from rollback_guard.workbench.backtest.history import MICROSECOND, History, HistoryError
 from rollback_guard.workbench.backtest.keep import Part, Progress
 from rollback_guard.workbench.backtest.play import Player
@@ -64,7 +64,8 @@ def run(
         remark: Hears where it goes on.
 
     Raises:
-        HistoryError: A data source is missing or does not answer; what was played so far is kept.
+        HistoryError: A data source does not answer; what was played so far is kept.
+        HappeningError: A data source is missing.
     """
     kept = part.load(plan.policy.rules, plan.policy.guards)
     tally = kept.tally if kept else _empty(plan)
@@ -119,7 +120,7 @@ def _empty(plan: Plan) -> Tally:
 def _sources(plan: Plan, endpoints: Mapping[str, Endpoint], clock: Clock) -> dict[str, PrometheusSource]:
     names = {group.source for group in plan.policy.groups.values()}
     for name in sorted(names - endpoints.keys()):
-        raise HistoryError(f"no data source is called {name!r}: give a guard.toml that has it, or --prometheus")
+        raise HappeningError(f"no data source is called {name!r}: give the guard.toml that has it, or --prometheus URL")
     return {name: patient(endpoints[name], clock) for name in names}
 
 

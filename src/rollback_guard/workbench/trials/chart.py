@@ -74,10 +74,18 @@ class Window:
 def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: datetime, width: int) -> str:
     """Return pictures of rules around some time, in as many characters as there is room for."""
     window = _window(trial, asked_at, min(WIDEST, max(NARROWEST, width - MARGIN)))
-    pictures = ["\n".join(_picture(trial, film.tracks[rule.id], rule, window)) for rule in rules[:MOST_RULES]]
+    pictures = [
+        "\n".join([_headline(rule, width), *_picture(trial, film.tracks[rule.id], rule, window)])
+        for rule in rules[:MOST_RULES]
+    ]
     if len(rules) > MOST_RULES:
         pictures.append(f"… and {len(rules) - MOST_RULES} more rules")
     return "\n".join(pictures)
+
+
+def _headline(rule: Rule, width: int) -> str:
+    text = f"{rule.name}: {' '.join(rule.condition.expr.split())}"
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _window(trial: Trial, asked_at: datetime, columns: int) -> Window:
@@ -92,7 +100,6 @@ def _window(trial: Trial, asked_at: datetime, columns: int) -> Window:
 def _picture(trial: Trial, track: Track, rule: Rule, window: Window) -> Iterator[str]:
     comparison = rule.condition.comparison
     columns = [column for column in _columns(track, window, comparison) for _ in range(window.stretch)]
-    yield f"{rule.name}: {' '.join(rule.condition.expr.split())}"
     values = [column.value for column in columns if math.isfinite(column.value)]
     if values and (comparison is not None or len(set(values)) > 1):
         yield from _plot(columns, values, comparison, scale_of(rule))

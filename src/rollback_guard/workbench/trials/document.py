@@ -11,9 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from rollback_guard.config.fields import (
-    Duration as BoundedDuration,
-)
-from rollback_guard.config.fields import (
+    DURATION,
     Flag,
     Flaw,
     LabelText,
@@ -24,6 +22,9 @@ from rollback_guard.config.fields import (
     empty_for_nothing,
     no_items_for_nothing,
     refuse,
+)
+from rollback_guard.config.fields import (
+    Duration as BoundedDuration,
 )
 from rollback_guard.config.problems import quoted
 from rollback_guard.config.scalars import Plain
@@ -124,14 +125,17 @@ def _label(value: object) -> object:
 NO_LABELS = re.compile(r"\s*(\{\s*\})?\s*")
 """A sample without a name and without labels."""
 
-Values = Annotated[str, BeforeValidator(_values)]
-CuredValues = Annotated[str, BeforeValidator(_cured)]
+_TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "number"]})
+_SPAN = WithJsonSchema({"type": ["string", "integer"], "pattern": DURATION})
+
+Values = Annotated[str, BeforeValidator(_values), _TEXT_OR_NUMBER]
+CuredValues = Annotated[str, BeforeValidator(_cured), _TEXT_OR_NUMBER]
 Series = Annotated[str, BeforeValidator(_series)]
 SampleLabels = Annotated[str, BeforeValidator(_sample)]
-Duration = Annotated[BoundedDuration, BeforeValidator(_long)]
+Duration = Annotated[BoundedDuration, BeforeValidator(_long), _SPAN]
 Interval = Annotated[Duration, AfterValidator(_or_minute)]
-Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": ["string", "number"]})]
-Number = Annotated[float, BeforeValidator(_number), WithJsonSchema({"type": ["string", "number"]})]
+Instant = Annotated[datetime, BeforeValidator(_instant), _TEXT_OR_NUMBER]
+Number = Annotated[float, BeforeValidator(_number), _TEXT_OR_NUMBER]
 LabelMap = Annotated[dict[str, Annotated[LabelText, BeforeValidator(_label)]], BeforeValidator(empty_for_nothing)]
 
 

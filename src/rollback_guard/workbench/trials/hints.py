@@ -27,6 +27,9 @@ MOST_HINTS = 4
 AROUND = 24
 """Characters shown around the place where two texts begin to differ."""
 
+ENDED = "the series has ended, and only `no_data: ok` would take that for health"
+"""What an absent series means that was there before."""
+
 REMEDIES = {
     Reason.NOT_ARMED: "Begin one with `rollouts`.",
     Reason.ALREADY_BAD: "Begin the rollout before the breach.",
@@ -147,7 +150,8 @@ def _held(rule: Rule, alerts: Iterable[Alert]) -> Iterator[str]:
     """Say that an alert stays because nothing is known of its series."""
     reasons = dict.fromkeys(alert.unknown for alert in alerts if alert.unknown is not None)
     for reason in reasons:
-        yield f"it stays, for an alert whose series is unknown has not recovered: {_meaning(rule, reason)}"
+        words = ENDED if reason is Unknown.ABSENT else _meaning(rule, reason)
+        yield f"it stays, for an alert whose series is unknown has not recovered: {words}"
 
 
 def _unknown(rule: Rule, judgement: Judgement) -> str:
@@ -161,7 +165,7 @@ def _meaning(rule: Rule, reason: Unknown | None, detail: str = "") -> str:
             age = format_duration(rule.max_age) if rule.max_age else "0s"
             return f"its samples are older than {age}. Give them closer together, or the rule a longer `max_age`"
         case Unknown.ABSENT:
-            return "the series is not there, and `no_data: ok` would say that this is well"
+            return "no series is there that it asks for. Do the names and labels of `input_series` fit its `expr`?"
         case Unknown.NAN:
             return "the value is NaN, as 0/0 is, and there is nothing to judge. Prometheus would compare it"
         case Unknown.NO_TRAFFIC:

@@ -36,12 +36,12 @@ def _failure_lines(path: str, failure: Failure) -> Iterator[tuple[str, str]]:
 
 def summary(files: Sequence[FileVerdict], took_s: float) -> str:
     """Return one line on the whole run."""
-    played = sum(len(file.trials) for file in files)
-    bad, skipped = failed(files), sum(file.skipped for file in files)
-    parts = [
-        f"{_number(played, 'test')} in {_number(len(files), 'file')}: {f'{bad} failed' if bad else 'all succeeded'}"
-    ]
-    if skipped:
+    trials = [trial for file in files for trial in file.trials]
+    bad, wrong = sum(bool(trial.failures) for trial in trials), sum(bool(file.problems) for file in files)
+    told = [f"{bad} failed"] if bad else []
+    told += [f"{_number(wrong, 'file')} could not be played"] if wrong else []
+    parts = [f"{_number(len(trials), 'test')} in {_number(len(files), 'file')}: {', '.join(told) or 'all succeeded'}"]
+    if skipped := sum(file.skipped for file in files):
         parts.append(f"{skipped} not asked for")
     return f"{', '.join(parts)}, in {took_s:.1f}s"
 

@@ -86,6 +86,9 @@ def false_alarms(data: Data) -> int | None:
 def lede(data: Data, found: Known, played: Played) -> str:
     """Return the sentence that matters most."""
     guards, length, false = data["guards"], words.span(played.length_s), false_alarms(data)
+    if (blind := blindness(data["rules"])) > MOSTLY:
+        most = words.share(blind, 1)
+        return f"Little can be said of these {length}: in {most} of the evaluations the guard could not see."
     who = ("The guard" if len(guards) == 1 else "The guards") if guards else "The rules"
     would = f"{who} would have {'acted' if guards else 'fired'}"
     if found.total:
@@ -98,6 +101,16 @@ def lede(data: Data, found: Known, played: Played) -> str:
         return f"{would} {words.times(many)} in {length}; whether rightly, only known incidents can tell."
     where = f"{words.times(false)} without" if false else "each time after"
     return f"{would} {words.times(many)} in {length}, {where} a deploy."
+
+
+MOSTLY = 0.5
+"""A guard that was blind for longer than this would have done nothing, and that is no good news."""
+
+
+def blindness(rules: Sequence[Data]) -> float:
+    """Return in which part of all evaluations nothing could be seen; all of them where there was none."""
+    slots = sum(it["slots"] for it in rules)
+    return sum(words.blind_slots(it["unknown"]) for it in rules) / slots if slots else 1.0
 
 
 def _of(found: Known) -> str:

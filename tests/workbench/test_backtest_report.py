@@ -1,0 +1,238 @@
+"""What a backtest tells people fits on a screen, claims no more than is known, and steers no terminal."""
+
+import json
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from findings import INCIDENTS, LENGTH, RULES, START, Scene, hours, spell
+from rollback_guard.adapters.actions import registry
+from rollback_guard.config.load import load
+from rollback_guard.core.model import Mode
+from rollback_guard.core.observation import Unknown
+from rollback_guard.workbench.backtest.document import as_json
+from rollback_guard.workbench.backtest.happenings import Deploy
+from rollback_guard.workbench.backtest.judge import Past
+from rollback_guard.workbench.backtest.remarks import Circumstances, refused, remarks_of, without_data
+from rollback_guard.workbench.backtest.report import WIDTH, lines_of
+from rollback_guard.workbench.backtest.tally import MOST_KEPT, GuardTally, Nearest, RuleTally, Tally
+from rollback_guard.workbench.backtest.window import plan
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return Scene(tmp_path)
+
+
+def text(data):
+    return "\n".join(lines_of(data))
+
+
+def rows(data):
+    """Return the lines as lists of words."""
+    return [line.split() for line in lines_of(data)]
+
+
+def test_values_and_thresholds_are_written_as_people_write_them(scene):
+    told = text(scene.data())
+    assert "rules.yaml, from 2026-03-01 00:00:00 to 2026-03-15 00:00:00 UTC" in told
+    found = rows(scene.data())
+    assert "shop/Errors 2 1h 1 3m 23% > 1% 9.97%".split() in found
+    assert "shop/Latency 0 0 0.4 > 0.5 0%".split() in found
+
+
+def test_a_rule_of_which_nothing_was_known_is_not_said_to_have_been_silent(scene):
+    assert "shop/Silent ? 0 < 1 100%".split() in rows(scene.data())
+
+
+def test_firings_are_scored_where_people_told_what_happened(scene):
+    assert "shop/Errors 1 0 1 0.5 1 of 2 6m 6m".split() in rows(scene.data())
+    scene.deploys = scene.incidents = ()
+    assert not any(row[:2] == ["firings", "of"] for row in rows(scene.data()))
+
+
+def test_what_a_guard_would_have_done_is_told_step_by_step(scene):
+    told = text(scene.data())
+    assert "guard shop: 2 incidents, acting in 2\n  held by: not critical once\n" in told
+    assert "  2026-03-02 06:06:00  flag-off (breach), for shop/Errors\n" in told
+    assert "      had that not helped: roll-back at 2026-03-02 06:12:00\n" in told
+
+
+def test_nothing_is_wider_than_a_screen(scene):
+    long = "CheckoutServicePaymentErrorsOfTheThirdKindInEurope"
+    scene.rules = RULES.replace("alert: Errors", f"alert: {long}")
+    scene.tallies = {key.replace("Errors", long): each for key, each in scene.tallies.items()}
+    scene.tallies[f"shop/{long}"].nearest = Nearest(value=0.123456789, at=START)
+    scene.tallies["shop/Latency"].nearest = Nearest(value=-123456.789, at=START)
+    scene.guards["shop"].held = {reason: 12345 for reason in ("not_critical", "limit_reached", "cooldown", "blind")}
+    scene.swept = f"shop/{long}"
+    data = {
+        **scene.data(),
+        "remarks": ["a sentence that goes on and on " * 9],
+        "refused": [{"id": "shop/X", "detail": "no " * 99}],
+    }
+    lines = list(lines_of(data))
+    assert max(map(len, lines)) <= WIDTH, max(lines, key=len)
+    assert f"…{long[-29:]}" in text(data)
+
+
+def test_no_name_steers_the_terminal(scene):
+    scene.incidents = (replace(INCIDENTS[0], name="\x1b[2J"),)
+    data = {**scene.data(), "remarks": ["\x1b]0;owned\x07"], "files": ["\x1b[31m.yaml"]}
+    data["refused"] = [{"id": "shop/X", "detail": "\x1b[2J\nnext"}]
+    assert all(line.isprintable() for line in lines_of(data))
+
+
+def test_a_comparison_pairs_what_moved(scene):
+    scene.compared = True
+    told = text(scene.data())
+    assert "  ~ guard shop begins flag-off 3m earlier, at 2026-03-02 06:03:00" in told
+    assert "  - guard shop begins flag-off at 2026-03-07 06:00:00" in told
+    assert "guard shop begins flag-off at 2026-03-02" not in told
+
+
+def test_json_is_json_whatever_was_measured(scene):
+    scene.tallies["shop/Errors"].nearest = Nearest(value=math.inf, at=START)
+    scene.tallies["shop/Latency"].low[3] = -math.inf
+    found = json.loads(as_json(scene.data()), parse_constant=pytest.fail)
+    assert found["rules"][0]["nearest"]["value"] == "+Inf"
+    assert found["rules"][1]["line"]["low"][3] == "-Inf"
+
+
+def remarks(tmp_path, *, rules=RULES, tally=None, past=None, step=None, **known):
+    path = tmp_path / "rules.yaml"
+    path.write_text(rules)
+    loaded = load([path], action_types=registry.settings_types())
+    assert loaded.policy, [problem.render() for problem in loaded.problems]
+    planned = plan(loaded.policy, START, START + LENGTH, step=step)
+    tally = tally or a_tally()
+    past = past or Past(start=START, end=START + LENGTH)
+    circumstances = Circumstances(**{"written": loaded.policy, "now": START + LENGTH, "has_step": bool(step)} | known)
+    return list(remarks_of(planned, tally, past, circumstances))
+
+
+def a_tally(**rules):
+    known = {f"shop/{name}": RuleTally(slots=9, asked=9) for name in ("Errors", "Latency", "Gone", "Silent")}
+    return Tally(
+        start=START,
+        end=START + LENGTH,
+        data_since={"prometheus": START},
+        rules=known | {f"shop/{name}": each for name, each in rules.items()},
+        guards={"shop": GuardTally()},
+    )
+
+
+def test_an_ordinary_backtest_needs_no_remark(tmp_path):
+    assert remarks(tmp_path) == []
+
+
+def test_it_is_said_from_when_on_there_is_data(tmp_path):
+    tally = a_tally()
+    tally.data_since["prometheus"] = hours(30)
+    assert remarks(tmp_path, tally=tally) == [
+        "prometheus has nothing of these rules before 2026-03-02 06:00: what is older was not played"
+    ]
+
+
+def test_it_is_said_that_there_is_none(tmp_path):
+    tally = a_tally()
+    tally.data_since.clear()
+    assert (
+        remarks(tmp_path, tally=tally)[0]
+        == "prometheus has nothing of these rules in all this time: nothing was played"
+    )
+
+
+def test_a_server_that_refuses_all_rules_is_not_without_data(tmp_path):
+    never = {"slots": 9, "asked": 9, "refused": 9, "details": {Unknown.QUERY_ERROR: "bad"}}
+    tally = a_tally(**{name: RuleTally(**never) for name in ("Errors", "Latency", "Silent")})
+    tally.data_since.clear()
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    planned = plan(load([path], action_types=registry.settings_types()).policy, START, START + LENGTH, step=None)
+    assert list(without_data(planned, tally)) == []
+    assert [id_ for id_, _ in refused(tally)] == ["shop/Errors", "shop/Latency", "shop/Silent"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("    armed: rollout\n", "guard shop is armed by rollouts only, and no deploy is known: it holds all the time"),
+        ("    veto: 5m\n", "guard shop waits 5m for a veto: nobody vetoes here"),
+    ],
+)
+def test_what_nobody_does_in_a_backtest_is_said(tmp_path, text, words):
+    rules = RULES.replace("    playbook:", f"{text}    playbook:")
+    assert any(each.startswith(words) for each in remarks(tmp_path, rules=rules))
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "words"),
+    [("run", "it is run when the time is up"), ("skip", "it is skipped"), ("hand_over", "people are called")],
+)
+def test_a_step_that_needs_approval_is_said_to_get_none(tmp_path, otherwise, words):
+    step = f"approve: 10m, unapproved: {otherwise}"
+    rules = RULES.replace("action: roll-back,", f"action: roll-back, {step},")
+    (found,) = remarks(tmp_path, rules=rules)
+    assert found.startswith("guard shop asks before roll-back: nobody approves here, and ")
+    assert words in found
+
+
+def test_deploys_arm_what_is_armed_by_rollouts(tmp_path):
+    rules = RULES.replace("    playbook:", "    armed: rollout\n    playbook:")
+    past = Past(start=START, end=START + LENGTH, deploys=[Deploy(at=hours(3))])
+    assert remarks(tmp_path, rules=rules, past=past) == []
+
+
+def test_what_is_not_played_is_said(tmp_path):
+    rules = RULES.replace("guards:", "probes:\n  - {probe: ready, url: 'https://x', labels: {service: shop}}\nguards:")
+    assert remarks(tmp_path, rules=rules) == [
+        "not played, for Prometheus has no history of it: probe/ready",
+        "guard shop listens to some of that too: it may act where this says nothing",
+    ]
+    assert remarks(tmp_path, recordings=2) == ["2 recording rules are left to Prometheus, which has the results or not"]
+    assert "maintenance" in remarks(tmp_path, has_calendar=True)[0]
+
+
+def test_a_dry_run_is_said_to_be_none_here(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    written = load([path], action_types=registry.settings_types()).policy
+    assert "dry-run" in remarks(tmp_path, written=replace(written, mode=Mode.DRY_RUN))[0]
+
+
+def test_a_step_that_is_longer_than_for_is_said_to_delay(tmp_path):
+    (found,) = remarks(tmp_path, step=timedelta(minutes=6))
+    assert found == "--step is longer than the `for` of shop/Errors, shop/Gone: they fire later here than they would"
+
+
+def test_a_time_that_is_yet_to_come_is_said(tmp_path):
+    assert "lies in the future" in remarks(tmp_path, now=START)[0]
+
+
+def test_what_fires_still_and_what_is_unknown_are_said(tmp_path):
+    tally = a_tally(
+        Errors=RuleTally(slots=9, asked=9, firing=[spell(300)], firings=MOST_KEPT + 1),
+        Latency=RuleTally(slots=9, asked=9, unknown={"absent": 4}, unseen=[spell(0, 100, why="absent")]),
+        Silent=RuleTally(slots=9, asked=9, refused=3, details={"query_error": "many-to-many"}),
+    )
+    assert remarks(tmp_path, tally=tally) == [
+        f"shop/Errors fired {MOST_KEPT + 1} times: only the first {MOST_KEPT} are listed and classified",
+        "shop/Latency measures nothing before 2026-03-05 04:00",
+        "the server refuses shop/Silent for a part of the time: many-to-many",
+        "shop/Errors still fires at the end",
+        "where a rule is unknown none of its alerts begins, advances or ends: it may have fired there",
+    ]
+
+
+def test_what_lies_outside_of_the_time_is_counted_and_left_out():
+    early, late = Deploy(at=hours(-2)), Deploy(at=hours(500))
+    known = replace(INCIDENTS[0], start=hours(-1), end=hours(1))
+    gone = replace(INCIDENTS[0], start=hours(-9), end=hours(-8))
+    past = Past(start=START, end=START + LENGTH, deploys=[early, late], incidents=[gone, known]).within(
+        START, START + LENGTH
+    )
+    assert past.left_out == 3
+    assert [(each.start, each.end) for each in past.incidents] == [(START, hours(1))]
