@@ -14,6 +14,7 @@ from pathlib import Path
 from rollback_guard.adapters.actions import registry
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.ephemeral import STALE, Series
+from rollback_guard.adapters.ephemeral.message import snappy
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.config.load import load
 from rollback_guard.specs import Endpoint
@@ -114,6 +115,12 @@ def past(hours, seed):
         labels=(("__name__", "queue_length"),),
         samples=[(at, float(share[number] > 0.2)) for number, at in enumerate(times)],
     )
+
+
+def write(url, message):
+    """Write a message of remote write to any server that takes one."""
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+    urllib.request.urlopen(urllib.request.Request(f"{url}/api/v1/write", snappy(message), headers), timeout=60).close()
 
 
 def source_of(url, **changes):

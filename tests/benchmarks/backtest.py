@@ -23,17 +23,17 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import contenders as c
 from figures import goal, mb, ratio, show, times
 
 from real_prometheus import RealPrometheus
-from rollback_guard.adapters.ephemeral import EphemeralPrometheus, Series
+from rollback_guard.adapters.ephemeral import Series
 from rollback_guard.adapters.ephemeral.message import requests, snappy
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -47,6 +47,7 @@ HEALTHY, BRIEF, BAD = 0.002, 0.03, 0.06
 
 BRIEF_PER_DAY, BAD_PER_DAY = 8, 0.3
 AIM_S = 120
+LOOKED_EVERY_S = 0.02
 AT_ONCE = 4
 """Requests that the guard makes at a time, at most."""
 
@@ -96,9 +97,7 @@ def write(url: str, past: Past) -> None:
 
 def ordinary(place: Path, past: Past) -> RealPrometheus:
     """Return a server with blocks as a month of scraping leaves them, which logs what it is asked."""
-    server = RealPrometheus(
-        place, args=["--web.enable-remote-write-receiver", "--storage.tsdb.max-block-duration=3d"]
-    )
+    server = RealPrometheus(place, args=["--web.enable-remote-write-receiver", "--storage.tsdb.max-block-duration=3d"])
     config = json.loads((place / "prometheus.yml").read_text())
     config["scrape_configs"] = []
     (place / "prometheus.yml").write_text(json.dumps(config))
@@ -155,6 +154,33 @@ class Run:
     firings: int = 0
 
 
+@dataclass
+class Used:
+    """What a process used from its beginning to its end."""
+
+    cpu_s: float
+    memory: int
+    output: bytes
+
+
+def used_by(command: Sequence[str], place: Path, **environment: str) -> Used:
+    """Run a command to its end; the kernel's own peak would be that of this process, from which it is forked."""
+    memory = 0
+    with (place / "output").open("wb") as out, (place / "errors").open("wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=place, env={**os.environ, **environment})
+        while True:
+            found, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if found:
+                break
+            with suppress(OSError, AssertionError):  # it ends in this very moment
+                memory = max(memory, c.memory_bytes(process.pid, "VmHWM"))
+            time.sleep(LOOKED_EVERY_S)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {(place / 'errors').read_text()[-2000:]}")
+    return Used(usage.ru_utime + usage.ru_stime, memory, (place / "output").read_bytes())
+
+
 class Stopwatch:
     """Read from outside what a process and the Prometheus that it asks take."""
 
@@ -162,7 +188,7 @@ class Stopwatch:
         self._prometheus = prometheus
         self._began, self._asked = time.monotonic(), c.cpu_s(prometheus)
 
-    def run(self, name: str, usage: resource_usage | None = None, firings: int = 0) -> Run:
+    def run(self, name: str, usage: Used | None = None, firings: int = 0) -> Run:
         return Run(
             name=name,
             wall_s=time.monotonic() - self._began,
@@ -171,24 +197,6 @@ class Stopwatch:
             memory=usage.memory if usage else 0,
             firings=firings,
         )
-
-
-@dataclass
-class resource_usage:  # noqa: N801
-    cpu_s: float
-    memory: int
-    output: bytes
-
-
-def used_by(command: Sequence[str], place: Path, **environment: str) -> resource_usage:
-    """Run a command to its end; its CPU time, and the most memory that it had."""
-    with (place / "output").open("wb") as out, (place / "errors").open("wb") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=place, env={**os.environ, **environment})
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {(place / 'errors').read_text()[-2000:]}")
-    return resource_usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, (place / "output").read_bytes())
 
 
 def by_guard(place: Path, server: RealPrometheus, past: Past, groups: int) -> Run:
@@ -207,8 +215,7 @@ def asked_plainly(place: Path, server: RealPrometheus) -> Run:
     watch = Stopwatch(server.pid)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         size = sum(threads.map(lambda asked: ask(server.url, asked), logged))
-    run = watch.run(f"the same {len(logged)} requests, {size / 1e6:.0f} MB")
-    return run
+    return watch.run(f"the same {len(logged)} requests, {size / 1e6:.0f} MB")
 
 
 def ask(url: str, asked: dict[str, object]) -> int:
@@ -268,8 +275,7 @@ class VictoriaMetrics(c.Running):
             series = [json.loads(line)["timestamps"] for line in answer]
         pause = SCRAPE_S * 1000
         return sum(
-            1 + sum(after - before > pause for before, after in zip(at, at[1:], strict=False))
-            for at in map(sorted, map(set, series))
+            1 + sum(after - before > pause for before, after in pairwise(at)) for at in map(sorted, map(set, series))
         )
 
 

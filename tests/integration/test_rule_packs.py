@@ -19,7 +19,9 @@ def test_the_tests_of_a_pack_succeed(path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", sorted({*RULES.glob("*.yaml"), *RULES.glob("library/*.yaml")}), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted({*RULES.glob("*.yaml"), *RULES.glob("library/*.yaml")}), ids=lambda path: path.stem
+)
 def test_every_pack_has_tests(path):
     assert any(f"/{path.name}" in test.read_text() for test in TESTS), f"no test file names {path.name}"
 

@@ -10,7 +10,7 @@ from history import Gate, slots_of
 from real_prometheus import RealPrometheus
 from rollback_guard.adapters.clock import SystemClock
 from rollback_guard.adapters.ephemeral import EphemeralPrometheus
-from rollback_guard.adapters.ephemeral.message import requests, snappy
+from rollback_guard.adapters.ephemeral.message import requests
 from rollback_guard.core.observation import Unknown
 from rollback_guard.workbench.backtest import history
 from rollback_guard.workbench.backtest.history import History, HistoryError
@@ -47,17 +47,10 @@ def test_a_server_that_allows_few_samples_is_asked_for_less(server, policy, tmp_
     args += ["--storage.tsdb.min-block-duration=290y", "--storage.tsdb.max-block-duration=290y"]
     with RealPrometheus(tmp_path / "few", args=args) as few:
         for message in requests(made_up.past(HOURS, 7)):
-            write(few.url, snappy(message))
+            made_up.write(few.url, message)
         allowed, _ = made_up.played(policy, few.url, hours=HOURS)
     whole, _ = made_up.played(policy, server.url, hours=HOURS)
     assert told(allowed) == told(whole)
-
-
-def write(url, body):
-    import urllib.request
-
-    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
-    urllib.request.urlopen(urllib.request.Request(f"{url}/api/v1/write", body, headers), timeout=60).close()
 
 
 TOO_LATE = 503, {"status": "error", "errorType": "timeout", "error": "query timed out in expression evaluation"}

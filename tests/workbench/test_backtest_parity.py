@@ -17,6 +17,7 @@ import pytest
 import history as made_up
 from loopback import free_port
 from rollback_guard.adapters.ephemeral import EphemeralPrometheus, Series
+from rollback_guard.adapters.ephemeral.message import requests
 from rollback_guard.workbench.backtest import history
 
 HOURS = 3
@@ -63,12 +64,14 @@ def past():
 @pytest.fixture(scope="module")
 def server():
     with EphemeralPrometheus.start() as running:
-        times = [made_up.ms(made_up.START + number * STEP) for number in range(COUNT)]
-        running.write(
-            Series(labels=(("__name__", name), ("pod", pod)), samples=list(zip(times, row, strict=True)))
-            for name, pod, row in past()
-        )
+        running.write(samples())
         yield running
+
+
+def samples():
+    times = [made_up.ms(made_up.START + number * STEP) for number in range(COUNT)]
+    for name, pod, row in past():
+        yield Series(labels=(("__name__", name), ("pod", pod)), samples=list(zip(times, row, strict=True)))
 
 
 @pytest.fixture
@@ -76,10 +79,13 @@ def lived(server, tmp_path, monkeypatch):
     """Return the states of all alerts by slot, played in many short stretches: the state is carried over them."""
     monkeypatch.setattr(history, "FIRST_SLOTS", 11)
     monkeypatch.setattr(history, "MOST_SLOTS", 37)
-    policy = made_up.policy_of(tmp_path, RULES)
-    aligned = {id_: replace(group, offset=timedelta(0)) for id_, group in policy.groups.items()}
-    found = made_up.played(replace(policy, groups=aligned), server.url, hours=HOURS, end=END)
-    return states_of(found[0])
+    return played(server.url, tmp_path)
+
+
+def played(url, directory, *, offset=timedelta(0)):
+    policy = made_up.policy_of(directory, RULES)
+    aligned = {id_: replace(group, offset=offset) for id_, group in policy.groups.items()}
+    return states_of(made_up.played(replace(policy, groups=aligned), url, hours=HOURS, end=END)[0])
 
 
 def states_of(tally):
@@ -152,10 +158,13 @@ def told(name, series, state):
     return f"ALERTS{{{', '.join(f'{key}={json.dumps(value)}' for key, value in labels.items())}}}"
 
 
-@pytest.mark.skipif(
+needs_victoria_metrics = pytest.mark.skipif(
     not (shutil.which("vmalert") and shutil.which("victoria-metrics")),
     reason="vmalert is not installed (Debian's package victoria-metrics has it)",
 )
+
+
+@needs_victoria_metrics
 def test_every_alert_is_where_vmalert_has_it(lived, server, tmp_path):
     (tmp_path / "vm-rules.yaml").write_text(RULES)
     with storage(tmp_path) as url:
@@ -174,6 +183,22 @@ def test_every_alert_is_where_vmalert_has_it(lived, server, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert exported(url) == lived
+
+
+@needs_victoria_metrics
+def test_victoria_metrics_is_asked_for_the_very_instants(server, tmp_path):
+    """Left to itself it answers for times that suit its cache, at which no slot lies."""
+    with storage(tmp_path) as url:
+        for message in requests(samples()):
+            made_up.write(url, message)
+        get(f"{url}/internal/force_flush")
+        beside = timedelta(seconds=4)
+        of_gauges = [
+            {number: {it for it in states if it[0] in ("Slow", "AtOnce", "Awhile")} for number, states in found.items()}
+            for found in (played(each, tmp_path, offset=beside) for each in (url, server.url))
+        ]
+    assert any(of_gauges[1].values())
+    assert of_gauges[0] == of_gauges[1]
 
 
 def exported(url):

@@ -46,7 +46,7 @@ EXPRS = [
     "m > on(pod) group_left() recorded",
     "recorded:twice > 2",
     "turns > 4",
-    'count(ALERTS{alertstate="firing"}) > 1',
+    'count(ALERTS{alertstate="firing"}) > 1 and on() vector(1)',
     "absent(gone)",
     "gone > 1 or absent(gone)",
     "count({pod='x'}) > 2",

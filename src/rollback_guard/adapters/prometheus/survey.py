@@ -17,7 +17,7 @@ from rollback_guard.adapters.prometheus.grid import Grid, from_ms
 from rollback_guard.adapters.prometheus.heartbeat import Heartbeat, disbelieved
 from rollback_guard.adapters.prometheus.outline import Outline, outline, worst_of
 from rollback_guard.adapters.prometheus.presence import Aged, Presence, fresh_at
-from rollback_guard.adapters.prometheus.strands import everywhere, is_at, strands_of, union
+from rollback_guard.adapters.prometheus.strands import Strands, everywhere, is_at, strands_of, union
 from rollback_guard.core.condition import Comparison, Operator
 from rollback_guard.core.model import Group, Labels, Rule
 from rollback_guard.core.observation import Answer, Failure, Observation, Unknown
@@ -77,6 +77,10 @@ class Survey:
 
     def _at_ms(self, place: int) -> int:
         return self.grid.start_ms + place * self.grid.step_ms
+
+    def answer(self, rule: Rule) -> Strands:
+        """Return all that was said of what a rule measures; nothing where that failed."""
+        return strands_of(_answered(self.said[rule.condition.query]), self.grid)
 
     def observe(self, place: int) -> Mapping[str, Observation]:
         """Return the observations of a slot, by its number, as `Source.read_range` would."""
@@ -156,8 +160,7 @@ class Survey:
 
     def _crowd(self, rule: Rule) -> Crowd:
         if rule.id not in self._crowds:
-            strands = strands_of(_answered(self.said[rule.condition.query]), self.grid).strands
-            self._crowds[rule.id] = Crowd(strands, self._outlines[rule.id].breaching)
+            self._crowds[rule.id] = Crowd(self.answer(rule).strands, self._outlines[rule.id].breaching)
         return self._crowds[rule.id]
 
     def _observed(self, rule: Rule, place: int) -> Observation:

@@ -32,7 +32,7 @@ from rollback_guard.workbench.backtest.judge import Past
 from rollback_guard.workbench.backtest.keep import Keeper, cache_directory
 from rollback_guard.workbench.backtest.query import deploys_of
 from rollback_guard.workbench.backtest.remarks import Circumstances, remarks_of
-from rollback_guard.workbench.backtest.run import Played, patient, run
+from rollback_guard.workbench.backtest.run import Played, run, sources
 from rollback_guard.workbench.backtest.sweep import axes_of, policy_of, tried, variants_of
 from rollback_guard.workbench.backtest.window import LONGEST, Plan, plan
 
@@ -115,9 +115,12 @@ class Errand:
 
         Raises:
             HistoryError: Prometheus does not tell; what was played so far is kept.
+            HappeningError: There is nothing to play, or nobody to ask.
             SweepError: There is nothing to sweep.
         """
         planned = self._plan(self._policy)
+        if not planned.policy.groups:
+            raise HappeningError("these files have no rule that Prometheus has a history of")
         past = self._past(planned)
         played = self._play("played", planned, past)
         findings = Findings(
@@ -187,7 +190,7 @@ class Errand:
         return past.within(self._start, self._end)
 
     async def _queried(self, query: str, planned: Plan) -> list[Deploy]:
-        source = patient(self._endpoints[DEFAULT_SOURCE], self._clock)
+        (source,) = sources(planned, self._endpoints, self._clock, names={DEFAULT_SOURCE}).values()
         try:
             return await deploys_of(source, query, planned, guards=set(self._policy.guards))
         finally:

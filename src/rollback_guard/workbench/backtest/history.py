@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,6 +25,9 @@ FIRST_SLOTS = 240
 FEWEST_SLOTS = 10
 MOST_SLOTS = 10_000
 """Slots of one stretch. Prometheus refuses 11,000 points of a series."""
+
+SWITCHES_AFTER_S = 0.001
+"""A reader needs the interpreter for a moment after each block of an answer, and waits up to this long for it."""
 
 GROWS_BY, SHRINKS_BY = 8, 4
 
@@ -86,17 +90,21 @@ class History:
         self._slots = FIRST_SLOTS
         self._most = MOST_SLOTS
         self._refused: set[str] = set()
+        self._switches_after_s = sys.getswitchinterval()
         self._runner = asyncio.Runner()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Let the threads that read take turns with the one that plays, which else leaves them waiting."""
+        self._switches_after_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCHES_AFTER_S)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for what is still being read, and close the connections."""
+        sys.setswitchinterval(self._switches_after_s)
         self._thread.submit(self._close).result()
         self._thread.shutdown(wait=True, cancel_futures=True)
 

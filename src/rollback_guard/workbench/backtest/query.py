@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from rollback_guard.adapters.prometheus import PrometheusSource
+from rollback_guard.adapters.prometheus.strands import Strand
 from rollback_guard.core.condition import Condition
 from rollback_guard.core.model import Group, Labels, Rule
-from rollback_guard.core.observation import Answer
 from rollback_guard.core.slots import slots_between
 from rollback_guard.workbench.backtest.happenings import Deploy
 from rollback_guard.workbench.backtest.history import MICROSECOND, HistoryError
@@ -35,20 +35,27 @@ async def deploys_of(source: PrometheusSource, query: str, plan: Plan, *, guards
         survey = await source.survey(group, slots[first : first + SLOTS_AT_ONCE])
         for _, failure in survey.failures():
             raise HistoryError(f"--deploys-query: {failure.reason}: {failure.detail}")
-        for place, slot in enumerate(survey.slots):
-            measured = survey.observe(place)[rule.id].measured
-            now = frozenset(sample.labels for sample in measured.samples) if isinstance(measured, Answer) else before
-            if slot > plan.start:
-                found.extend(_deploys(now - before, slot, guards))
-            before = now
-    return found
+        answer = survey.answer(rule)
+        for strand in answer.strands:
+            times = (survey.slots[place] for place in _beginnings(strand, goes_on=strand.labels in before))
+            found.extend(_deploy(strand.labels, at, guards) for at in times if at > plan.start)
+        before = frozenset(sample.labels for sample in answer.at(len(survey.slots) - 1))
+    return sorted(found, key=lambda deploy: deploy.at)
 
 
-def _deploys(appeared: frozenset[Labels], at: datetime, guards: set[str]) -> Iterator[Deploy]:
-    for labels in sorted(appeared):
-        known = dict(labels)
-        guard = known.get("guard", "")
-        yield Deploy(at=at, guard=guard if guard in guards else "", version=known.get("version", ""))
+def _beginnings(strand: Strand, *, goes_on: bool) -> Iterator[int]:
+    """Yield the instants at which a series is there that was not at the one before."""
+    last = -1 if goes_on else None
+    for place in strand.places:
+        if last is None or place > last + 1:
+            yield place
+        last = place
+
+
+def _deploy(labels: Labels, at: datetime, guards: set[str]) -> Deploy:
+    known = dict(labels)
+    guard = known.get("guard", "")
+    return Deploy(at=at, guard=guard if guard in guards else "", version=known.get("version", ""))
 
 
 def source_name(plan: Plan) -> str:

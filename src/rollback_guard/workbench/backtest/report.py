@@ -124,6 +124,9 @@ def _sweep(sweep: Data, data: Data) -> Iterator[str]:
     percent = any(rule["id"] == sweep["rule"] and words.is_share(rule["expr"]) for rule in data["rules"])
     yield f"{sweep['rule']} with other thresholds and `for`:"
     head = ["threshold", "for", "fired", "in incidents", "after deploys", "false/week", "missed", "mean delay", ""]
+    tried = sweep["tried"]
+    worth = [each for each in tried if each["pareto"] or each["current"]]
+    shown = worth if len(tried) > SHOWN and any(each["pareto"] for each in tried) else tried
     rows = [
         [
             words.condition({**each, "op": sweep["op"]}, percent=percent),
@@ -136,9 +139,11 @@ def _sweep(sweep: Data, data: Data) -> Iterator[str]:
             span(each["mean_detection_delay_s"]) if each["mean_detection_delay_s"] is not None else "",
             " ".join(word for word, is_so in (("*", each["pareto"]), ("now", each["current"])) if is_so),
         ]
-        for each in sweep["tried"]
+        for each in shown
     ]
     yield from _table([head, *rows])
+    if len(shown) < len(tried):
+        yield f"… and {len(tried) - len(shown)} that are worse; --output json and --html have all of them"
     if data["incidents"]:
         yield "*: no other choice is better in missed, false alarms or delay without being worse in another"
     else:

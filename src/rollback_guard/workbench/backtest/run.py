@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -85,7 +85,7 @@ def run(
     read = timedelta(0)
     done_until = kept.done_until if kept else None
     with History(
-        tuple(plan.policy.groups.values()), _sources(plan, endpoints, clock), clock, start=start, end=plan.end
+        tuple(plan.policy.groups.values()), sources(plan, endpoints, clock), clock, start=start, end=plan.end
     ) as history:
         try:
             for stretch in history.stretches():
@@ -117,15 +117,21 @@ def _empty(plan: Plan) -> Tally:
     )
 
 
-def _sources(plan: Plan, endpoints: Mapping[str, Endpoint], clock: Clock) -> dict[str, PrometheusSource]:
-    names = {group.source for group in plan.policy.groups.values()}
-    for name in sorted(names - endpoints.keys()):
+def sources(
+    plan: Plan, endpoints: Mapping[str, Endpoint], clock: Clock, *, names: Collection[str] = ()
+) -> dict[str, PrometheusSource]:
+    """Return the data sources of a plan, or those with the given names; they wait for answers over long spans.
+
+    Raises:
+        HappeningError: One is missing.
+    """
+    wanted = names or {group.source for group in plan.policy.groups.values()}
+    for name in sorted(set(wanted) - endpoints.keys()):
         raise HappeningError(f"no data source is called {name!r}: give the guard.toml that has it, or --prometheus URL")
-    return {name: patient(endpoints[name], clock) for name in names}
+    return {name: _patient(endpoints[name], clock) for name in wanted}
 
 
-def patient(endpoint: Endpoint, clock: Clock) -> PrometheusSource:
-    """Return a source that waits for answers over long spans."""
+def _patient(endpoint: Endpoint, clock: Clock) -> PrometheusSource:
     return PrometheusSource(
         replace(
             endpoint,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollback_guard.core.promql.reach import may_read
-from rollback_guard.workbench.trials.film import Film, play
+from rollback_guard.workbench.trials.film import Film
 from rollback_guard.workbench.trials.order import OF_ALERTS, is_stepwise
+from rollback_guard.workbench.trials.play import play
 from rollback_guard.workbench.trials.scene import Scene
 from rollback_guard.workbench.trials.sights import AllAtOnce, Remembered, SlotBySlot
 from rollback_guard.workbench.trials.trial import Trial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from rollback_guard.config.recordings import Recording
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.condition import Condition
 from rollback_guard.core.model import Group, Labels, Phase, Rule, labels_of
-from rollback_guard.core.notation import NotationError, parse_series
+from rollback_guard.core.notation import NotationError, is_stale, parse_series
 from rollback_guard.core.observation import ROAD, Answer, Failure, Observation
 from rollback_guard.core.promql.shift import shifted, with_default_step
 from rollback_guard.core.units import format_duration
@@ -27,6 +28,8 @@ MILLISECOND = timedelta(milliseconds=1)
 
 Samples = list[tuple[int, float]]
 
+TWICE = "another rule writes the same series in the same slot, with another value"
+
 NO_SERIES: frozenset[Labels] = frozenset()
 
 
@@ -40,7 +43,7 @@ class Scene:
     _courses: list[tuple[Labels, Samples]] = field(default_factory=list)
     _recorded_before: dict[Recording, frozenset[Labels]] = field(default_factory=dict)
     _alerts_before: dict[str, frozenset[Labels]] = field(default_factory=dict)
-    _latest: dict[Labels, int] = field(default_factory=dict)
+    _latest: dict[Labels, tuple[int, float]] = field(default_factory=dict)
 
     @classmethod
     def lay_out(cls, world: World, trial: Trial, *, cured_at: datetime | None = None) -> Scene:
@@ -73,12 +76,14 @@ class Scene:
         """Evaluate a recording rule at these slots, and write what it says.
 
         Raises:
-            EvaluationError: The server refuses it, or its labels make one series of two.
+            EvaluationError: The server refuses it, its labels make one series of two, or another rule writes it too.
         """
         history = self.history()
         for slot, samples in self._measured(recording, slots):
             now = self._recorded(recording, samples, slot)
-            history.note(self._ms(slot), now, gone=self._recorded_before.get(recording, NO_SERIES))
+            clash = history.note(self._ms(slot), now, gone=self._recorded_before.get(recording, NO_SERIES))
+            if clash is not None:
+                raise self._unevaluated(recording.name, slot, TWICE)
             self._recorded_before[recording] = frozenset(now)
         self.write_history(history)
 
@@ -103,11 +108,16 @@ class Scene:
         return History(self._latest)
 
     def note_alerts(self, history: History, slot: datetime, rule: str, active: Iterable[Alert]) -> None:
-        """Note what Prometheus writes about the active alerts of a rule; slots come in their order."""
+        """Note what Prometheus writes about the active alerts of a rule; slots come in their order.
+
+        Raises:
+            EvaluationError: Another rule has an alert with the same labels that is active since another time.
+        """
         now = dict(each for alert in active for each in _series_of(alert))
         gone = self._alerts_before.get(rule, NO_SERIES)
         if now or gone:
-            history.note(self._ms(slot), now, gone=gone)
+            if history.note(self._ms(slot), now, gone=gone) is not None:
+                raise self._unevaluated(rule, slot, TWICE)
             self._alerts_before[rule] = frozenset(now)
 
     def write_history(self, history: History) -> None:
@@ -212,30 +222,43 @@ class Scene:
 
 
 class History:
-    """Samples that rules write slot by slot, with the mark of staleness where a series ends.
+    """Samples that rules write slot by slot, with the mark of staleness where a series ends."""
 
-    Where two rules write one series, the first has it: the server takes no second sample for a time.
-    """
-
-    def __init__(self, latest: dict[Labels, int]) -> None:
+    def __init__(self, latest: dict[Labels, tuple[int, float]]) -> None:
         self._latest = latest
         self._samples: dict[Labels, Samples] = {}
 
-    def note(self, at_ms: int, now: Mapping[Labels, float], *, gone: AbstractSet[Labels]) -> None:
-        """Take the samples of one slot; those of the one before that are not among them have ended."""
-        for labels in gone - now.keys():
-            self._note(labels, at_ms, STALE)
+    def note(self, at_ms: int, now: Mapping[Labels, float], *, gone: AbstractSet[Labels]) -> Labels | None:
+        """Take the samples of one slot; those of the one before that are not among them have ended.
+
+        Returns:
+            A series that another rule has written in this slot already, with another value: no server takes both.
+        """
         for labels, value in now.items():
-            self._note(labels, at_ms, value)
+            known = self._latest.get(labels)
+            if known is None or known[0] != at_ms:
+                self._note(labels, at_ms, value)
+            elif not _is_same(known[1], value):
+                return labels
+        for labels in gone - now.keys():
+            known = self._latest.get(labels)
+            if known is None or known[0] != at_ms:
+                self._note(labels, at_ms, STALE)
+        return None
 
     def _note(self, labels: Labels, at_ms: int, value: float) -> None:
-        if self._latest.get(labels) != at_ms:
-            self._latest[labels] = at_ms
-            self._samples.setdefault(labels, []).append((at_ms, value))
+        self._latest[labels] = at_ms, value
+        self._samples.setdefault(labels, []).append((at_ms, value))
 
     def series(self) -> Iterator[Series]:
         """Yield all that was noted."""
         return (Series(labels=labels, samples=samples) for labels, samples in self._samples.items())
+
+
+def _is_same(one: float, other: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other) and is_stale(one) is is_stale(other)
+    return one == other
 
 
 def _series_of(alert: Alert) -> Iterator[tuple[Labels, float]]:
