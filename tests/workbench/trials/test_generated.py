@@ -138,7 +138,7 @@ def folders(tmp_path):
     return made()
 
 
-@settings(max_examples=25, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(film=st.tuples(films(), st.integers(0, 1000)))
 def test_promtool_says_the_same_of_whatever_ours_has_seen(film, bench, world, promtool_says, folders):
     (rules, file, test), seed = film
