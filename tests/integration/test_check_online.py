@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -29,7 +30,6 @@ from rollback_guard.cli import main
 from rollback_guard.config.load import load
 from rollback_guard.workbench.online import NotOnlineError, examine
 
-NOW = datetime.now(UTC)
 GENEROUS_S = 60
 ERROR, WARNING, NOTICE = "error", "warning", "notice"
 
@@ -126,14 +126,20 @@ class Exposition(BaseHTTPRequestHandler):
         pass
 
 
-def samples(*, end: datetime = NOW, spacing: timedelta = timedelta(seconds=15), count: int = 60):
+@cache
+def began() -> datetime:
+    """Return when these tests began, which may be long after the file was read."""
+    return datetime.now(UTC)
+
+
+def samples(*, end: datetime, spacing: timedelta = timedelta(seconds=15), count: int = 60):
     return [(end - spacing * place, float(count - place)) for place in range(count, 0, -1)]
 
 
 def stored():
-    series = {f'many{{n="{number}"}}': samples(count=4) for number in range(201)}
-    series |= {f'batch_total{{job="batch",shard="{number}"}}': samples() for number in range(2)}
-    return series | {'old_total{job="batch"}': samples(end=NOW - timedelta(days=2))}
+    series = {f'many{{n="{number}"}}': samples(end=began(), count=4) for number in range(201)}
+    series |= {f'batch_total{{job="batch",shard="{number}"}}': samples(end=began()) for number in range(2)}
+    return series | {'old_total{job="batch"}': samples(end=began() - timedelta(days=2))}
 
 
 def ask(url: str, query: str):
@@ -283,7 +289,7 @@ def test_the_words_say_what_to_do(examined):
     assert "Did you mean `mail`? The values of `queue` are `mail`." in said(examined, "WrongValue", "online-no-match")
     assert "Did you mean `queue`?" in said(examined, "WrongLabel", "online-no-match")
     assert "The values of `job` are `target`" in said(examined, "WrongPair", "online-no-match")
-    until = NOW - timedelta(days=2, seconds=15)
+    until = began() - timedelta(days=2, seconds=15)
     assert f"it was there until {until:%Y-%m-%d %H:%M} UTC" in said(examined, "Gone", "online-gone")
     assert "That is 2d ago" in said(examined, "Gone", "online-gone")
     assert "was not 1w ago" in said(examined, "NotYet", "online-no-history")
