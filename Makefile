@@ -36,6 +36,7 @@ demo: install ## break a small shop and watch the guard mend it (about a minute)
 .PHONY: test
 test: install ## all tests, against real Prometheus and Alertmanager
 	@deploy/install/programs.sh prometheus promtool prometheus-alertmanager
+	@deploy/install/programs.sh vmalert || echo "Going on without vmalert: nothing is held against it."
 	@deploy/install/programs.sh faketime || echo "Going on without faketime: no test sets the clock of a running daemon."
 	@deploy/install/programs.sh chromium || echo "Going on without chromium: no test looks at the pages."
 	@$(BIN)/pytest $(ARGS) $(TESTS)
