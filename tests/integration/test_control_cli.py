@@ -312,6 +312,18 @@ def test_a_rollout_begins_is_listed_and_ends(guarding):
     assert order("rollout", "finish", "search").exit_code == 5
 
 
+def test_a_rollout_is_told_to_every_guard_that_is_named_whatever_one_of_them_says(guarding):
+    daemon = Guarding()
+    order = guarding(daemon)
+    done = order("rollout", "start", "search", "chekout", "checkout", "--version", "41")
+    assert done.exit_code == 2
+    assert "there is no guard chekout" in done.stderr
+    assert [(each.guard, each.version) for each in daemon.of(RolloutStarted)] == [("search", "41"), ("checkout", "41")]
+    assert order("rollout", "finish", "search", "checkout", "-r", "went well").exit_code == 0
+    assert [each.guard for each in daemon.of(RolloutFinished)] == ["search", "checkout"]
+    assert order("rollout", "start").exit_code == 2
+
+
 UNKNOWN_NAMES = [
     ("pause", "chekout", "-r", "x"),
     ("veto", "chekout", "-r", "x"),

@@ -152,9 +152,9 @@ def break_all(service: Service, guard: Daemon) -> None:
 
 def release(guard: Daemon, *guards: str) -> None:
     """Begin the rollout as the team's pipeline does."""
-    paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    environ = {"PATH": paths, "GUARDS": " ".join(guards), "ROLLBACK_GUARD_URL": f"http://127.0.0.1:{guard.port}"}
-    command = [guard.home / "release.sh", "start", "v2", "v1"]
+    program = Path(sys.executable).with_name("rollback-guard")
+    command = [program, "rollout", "start", *guards, "--version", "v2", "--previous-version", "v1"]
+    environ = {"ROLLBACK_GUARD_URL": f"http://127.0.0.1:{guard.port}"}
     found = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
 

@@ -182,11 +182,11 @@ class Platform:
         return self.service.calls_to(f"/deployments/{deployment}/rollback", "POST")
 
 
-def release(guard: Daemon, guards: str) -> None:
+def release(guard: Daemon, *guards: str) -> None:
     """Begin rollouts as the team's pipeline does."""
-    paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    environ = {"PATH": paths, "GUARDS": guards, "ROLLBACK_GUARD_URL": f"http://127.0.0.1:{guard.port}"}
-    command = [guard.home / "release.sh", "start", "v2", "v1"]
+    program = Path(sys.executable).with_name("rollback-guard")
+    command = [program, "rollout", "start", *guards, "--version", "v2", "--previous-version", "v1"]
+    environ = {"ROLLBACK_GUARD_URL": f"http://127.0.0.1:{guard.port}"}
     found = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
 
@@ -224,7 +224,7 @@ def test_every_trigger_turns_the_release_off_and_back_and_the_canary_away_and_pe
 
 def begin_rollouts(guard: Daemon) -> None:
     """Tell every guard but one of the release."""
-    release(guard, f"{guard_of('burnt')} {guard_of('canary-errors')}")
+    release(guard, guard_of("burnt"), guard_of("canary-errors"))
     for trigger in RULE_OF:
         if trigger not in {"burnt", "canary-errors", "unannounced"}:
             order = {"guard": guard_of(trigger), "version": "v2", "previous_version": "v1"}

@@ -28,7 +28,7 @@ VERBS: dict[str, str] = {
     "resume": "End a pause.",
     "trigger": "Run steps of a playbook now, because you say so.",
     "undo": "Take back what was done, after a false alarm.",
-    "rollout": "Tell a guard that a change begins or is over.",
+    "rollout": "Tell guards that a change begins or is over.",
     "token": "Make a token for those who may change something.",
     "journal": "Check that nobody changed the journal, and export it.",
     "demo": "Break a small shop and watch the guard mend it.",

@@ -77,6 +77,8 @@ def span_option(name: str, variable: str, text: str, *, required: bool = False) 
 
 guard_argument = click.argument("guard", shell_complete=guards)
 
+guards_argument = click.argument("guards", metavar="GUARD...", nargs=-1, required=True, shell_complete=guards)
+
 optional_guard_argument = click.argument("guard", required=False, shell_complete=guards)
 
 everything_option = click.option("--all", "everything", is_flag=True, help="Every guard of this instance.")
@@ -122,6 +124,21 @@ def give(
     for line in then:
         if words["{incident}"] or "{incident}" not in line:
             click.echo(_filled(line, words))
+
+
+def give_each(guards: Iterable[str], order: Callable[[str], None]) -> None:
+    """Give an order about each guard, whatever came of the others.
+
+    Where one was not done, the exit code is that of the first that was not.
+    """
+    codes = []
+    for guard in guards:
+        try:
+            order(guard)
+        except SystemExit as ended:
+            codes.append(ended.code)
+    if codes:
+        sys.exit(codes[0])
 
 
 def _filled(line: str, words: dict[str, str | None]) -> str:

@@ -1,4 +1,4 @@
-"""Tell a guard that a change begins or is over."""
+"""Tell guards that a change begins or is over."""
 
 from __future__ import annotations
 
@@ -8,61 +8,69 @@ from typing import Any
 
 import click
 
-from rollback_guard.cli.order import give, guard_argument, reason_option, span_option
+from rollback_guard.cli.order import give, give_each, guards_argument, reason_option, span_option
 from rollback_guard.cli.remote import Remote, commands, connects, member, output_option
 from rollback_guard.cli.table import clock, plain, table
 
 
 @click.group()
 def command() -> None:
-    """Tell a guard that a change begins or is over, and list the changes.
+    """Tell guards that a change begins or is over, and list the changes.
 
     A guard with `armed: rollout` acts only while one is under way.
     """
 
 
 @command.command()
-@guard_argument
+@guards_argument
 @click.option("--id", metavar="ID", help="Its id; without one the guard makes one.")
 @click.option("--version", metavar="VERSION", help="What is rolled out.")
 @click.option("--previous-version", metavar="VERSION", help="What a rollback leads back to.")
 @span_option("--window", "window", "How long it is watched at most; the guard's own otherwise.")
 @commands
 @output_option
-def start(guard: str, remote: Remote, output: str, **given: str | None) -> None:
+def start(guards: tuple[str, ...], remote: Remote, output: str, **given: str | None) -> None:
     """Say that a change of GUARD's service begins: it is armed, and what fires already is not the change's fault.
 
-    One that is under way is finished by it.
+    One that is under way is finished by it. Where several guards watch the service, name them all.
     """
-    give(
-        remote,
-        "/api/v1/rollouts",
-        {"guard": guard, **given},
-        output=output,
-        then=(
-            "It is over at the end of its window, or with: rollback-guard rollout finish {guard}",
-            "What the guard sees meanwhile: rollback-guard status",
-        ),
-    )
+
+    def begin(guard: str) -> None:
+        give(
+            remote,
+            "/api/v1/rollouts",
+            {"guard": guard, **given},
+            output=output,
+            then=(
+                "It is over at the end of its window, or with: rollback-guard rollout finish {guard}",
+                "What the guard sees meanwhile: rollback-guard status",
+            ),
+        )
+
+    give_each(guards, begin)
 
 
 @command.command()
-@guard_argument
+@guards_argument
 @reason_option(required=False)
 @commands
 @output_option
-def finish(guard: str, reason: str | None, remote: Remote, output: str) -> None:
-    """Say that the change of GUARD's service is over."""
-    give(
-        remote,
-        "/api/v1/rollouts/finish",
-        {"guard": guard, "reason": reason},
-        output=output,
-        then=(
-            "A guard with `armed: rollout` acts no more until the next one begins.",
-            "To take it back: rollback-guard rollout start {guard} --version …",
-        ),
-    )
+def finish(guards: tuple[str, ...], reason: str | None, remote: Remote, output: str) -> None:
+    """Say that the change of GUARD's service is over. Where several guards watch the service, name them all."""
+
+    def end(guard: str) -> None:
+        give(
+            remote,
+            "/api/v1/rollouts/finish",
+            {"guard": guard, "reason": reason},
+            output=output,
+            then=(
+                "A guard with `armed: rollout` acts no more until the next one begins.",
+                "To take it back: rollback-guard rollout start {guard} --version …",
+            ),
+        )
+
+    give_each(guards, end)
 
 
 @command.command(name="list")
