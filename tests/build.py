@@ -58,8 +58,8 @@ def a_group(*rules, id="g", interval=MINUTE, **changes):  # noqa: A002  it is th
     return Group(**known | changes)
 
 
-def a_step(action="flag-off", *, within=3, stable_for=1, rules=(), **changes):
-    verify = Verify(within=minutes(within), stable_for=minutes(stable_for), rules=rules)
+def a_step(action="flag-off", *, within=3, stable_for=1, rules=(), idle_passes=False, **changes):
+    verify = Verify(within=minutes(within), stable_for=minutes(stable_for), rules=rules, idle_passes=idle_passes)
     return Step(action=action, verify=verify, **changes)
 
 

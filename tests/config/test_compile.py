@@ -46,7 +46,7 @@ guards:
     playbook:
       - action: flag-off
       - action: roll-back
-        verify: {within: 20m, stable_for: 2m}
+        verify: {within: 20m, stable_for: 2m, idle: pass}
     warm_up: 2m
     blind: {after: 7m, do: act}
 """
@@ -171,7 +171,7 @@ def test_within_defaults_to_the_memory_of_the_critical_rules(found):
         within=timedelta(minutes=5, seconds=5) + timedelta(minutes=1) + 2 * timedelta(seconds=10),
         stable_for=timedelta(minutes=1),
     )
-    assert second.verify == Verify(within=timedelta(minutes=20), stable_for=timedelta(minutes=2))
+    assert second.verify == Verify(within=timedelta(minutes=20), stable_for=timedelta(minutes=2), idle_passes=True)
 
 
 def test_endpoints_refer_to_their_credentials_by_absolute_paths(found, tmp_path):

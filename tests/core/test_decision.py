@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from build import Film, a_film, a_group, a_guard, a_policy, a_rule, minutes, play, seen, slot
+from build import Film, a_film, a_group, a_guard, a_policy, a_rule, a_step, minutes, play, seen, slot
 from rollback_guard.core import step as core
 from rollback_guard.core.model import Blindness, BlindPolicy, Limits, Mode, Severity, Storm, Verdict
 from rollback_guard.core.records import (
@@ -266,6 +266,25 @@ class TestVerification:
         film = play(self.film(), letter * 20, first=1)
         assert film.conclusions() == ["act/breach", "hand_over/cannot_tell"]
         assert film.of(IncidentEnded)[0].at == slot(6 + 5)
+
+    def when_idle_passes(self, script):
+        steps = tuple(a_step(action, within=5, stable_for=2, idle_passes=True) for action in ("flag-off", "rollback"))
+        return play(self.film(playbook=steps), script, first=1)
+
+    def test_having_nothing_left_to_judge_is_recovery_where_the_step_says_so(self):
+        film = self.when_idle_passes("bnnnn")
+        assert film.conclusions()[:2] == ["act/breach", "recovered/verified"]
+        assert film.of(IncidentEnded)[0].at == slot(4)
+
+    def test_blindness_is_no_recovery_even_where_nothing_to_judge_is_one(self):
+        film = self.when_idle_passes("nun" + "u" * 10)
+        assert film.conclusions() == ["act/breach", "hand_over/cannot_tell"]
+
+    def test_what_breaches_again_once_there_is_something_to_judge_makes_the_guard_act_again(self):
+        film = self.when_idle_passes("nnnnn" + "b")
+        assert film.conclusions()[:2] == ["act/breach", "recovered/verified"]
+        assert film.conclusions()[-1] == "act/breach"
+        assert [each.action for each in film.of(Intended)] == ["flag-off", "flag-off"]
 
     def test_a_breach_after_the_extension_is_the_next_step(self):
         film = play(self.film(), "u" * 8 + "b" * 4, first=1)

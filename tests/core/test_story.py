@@ -35,6 +35,7 @@ from rollback_guard.core.records import (
     Decision,
     Evaluated,
     IncidentJoined,
+    Intended,
     Outcome,
     Reason,
     Rewound,
@@ -52,6 +53,17 @@ def printed(records) -> str:
         lines.append(f"{line.at:%H:%M:%S} {wording.offset(line.offset):>8}  {line.text}")
         lines.extend(f"{'':19}{note}" for note in line.notes)
     return "\n".join(lines)
+
+
+def test_a_step_that_may_leave_nothing_to_judge_says_so():
+    told = [replace(each, idle_passes=True) if isinstance(each, Intended) else each for each in RECOVERED]
+    lines = printed(told).splitlines()
+    goal = "It has helped if the rules pass, or have nothing left to judge, for 1m, within 3m after it is done."
+    assert goal in map(str.strip, lines)
+    assert any(
+        line.endswith("The rules pass, or have nothing left to judge; recovered if they do so for 1m.")
+        for line in lines
+    )
 
 
 def test_a_recovery_reads_as_a_story():

@@ -195,6 +195,7 @@ def _step(inventory: Inventory, found: FoundGuard, step: PlaybookStep) -> Step:
             within=inventory.within(found, step),
             stable_for=step.verify.stable_for,
             rules=tuple(rule.id for rule in own),
+            idle_passes=step.verify.idle == "pass",
         ),
         select=labels_of(step.select),
         timeout=step.timeout,

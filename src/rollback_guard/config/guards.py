@@ -61,6 +61,10 @@ class Verification(Section):
         default=[],
         description="Rules and probes that tell it: names of its own, or ids of any. Default: what fired.",
     )
+    idle: Annotated[str, OneOf("unknown", "pass")] = Field(
+        default="unknown",
+        description="What a rule says that has nothing to judge any more. `pass`: a flag takes its traffic with it.",
+    )
 
 
 class PlaybookStep(Section):

@@ -143,6 +143,7 @@ def intend(it: Situation, incident: Incident, index: int, step: Step, *, by: str
         within=step.verify.within,
         stable_for=step.verify.stable_for,
         rules=step.verify.rules,
+        idle_passes=step.verify.idle_passes,
         timeout=step.timeout,
         notify=step.notify,
         by=by,

@@ -139,11 +139,13 @@ class Verify:
 
     Attributes:
         rules: Ids of the rules and probes that tell it; empty means those of the incident.
+        idle_passes: Whether a rule passes that has nothing to judge: a flag that is off takes its traffic with it.
     """
 
     within: timedelta
     stable_for: timedelta
     rules: tuple[str, ...] = ()
+    idle_passes: bool = False
 
 
 class Otherwise(StrEnum):

@@ -241,14 +241,15 @@ class IncidentJoined:
 class Intended:
     """An action is about to run; committed before the effect.
 
-    `within`, `stable_for`, `rules` and `timeout` are copied from the step, so that a reload does not change what was
-    promised.
+    `within`, `stable_for`, `rules`, `idle_passes` and `timeout` are copied from the step, so that a reload does not
+    change what was promised.
 
     Attributes:
         key: Idempotency key; one key never has two effects.
         step: Index in the playbook, from 0; of an undo that of the step that it takes back.
         goal: The goal state in words, free of secrets.
         rules: Which tell whether it helped; empty means those of the incident.
+        idle_passes: Whether one of them passes that has nothing to judge.
         timeout: Bound of all attempts together; ``None`` is the action's own.
         notify: Whom to tell, in a step that only does that: it is concluded in the same breath and has no effect.
         undoes: Key of the intent that this one takes back; it is not verified.
@@ -267,6 +268,7 @@ class Intended:
     within: timedelta
     stable_for: timedelta
     rules: tuple[str, ...] = ()
+    idle_passes: bool = False
     timeout: timedelta | None = None
     notify: tuple[str, ...] = ()
     undoes: str = ""

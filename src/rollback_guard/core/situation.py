@@ -150,20 +150,23 @@ class Situation:
         fires = any(alert.phase is Phase.FIRING for rule in rules for alert in self.alerts(rule))
         return not fires and all(map(self.is_current, rules)) and self.verdict(rules) is Verdict.PASS
 
-    def verdict(self, rules: Iterable[str], *, since: datetime | None = None) -> Verdict:
+    def verdict(self, rules: Iterable[str], *, since: datetime | None = None, idle_passes: bool = False) -> Verdict:
         """Return the verdict over several rules; one that was not evaluated `since` then is unknown.
 
         Rules that a reload took away say nothing; where none is left nothing is known.
         """
-        return worst({self.verdict_of(rule, since=since) for rule in rules if rule in self.policy.rules})
+        known = (rule for rule in rules if rule in self.policy.rules)
+        return worst({self.verdict_of(rule, since=since, idle_passes=idle_passes) for rule in known})
 
-    def verdict_of(self, rule: str, *, since: datetime | None = None) -> Verdict:
-        """Return what the last slot said of a rule."""
+    def verdict_of(self, rule: str, *, since: datetime | None = None, idle_passes: bool = False) -> Verdict:
+        """Return what the last slot said of a rule; `idle_passes` has it pass where there is nothing to judge."""
         group = self.group(rule)
         if group is None or (since is not None and group.slot - self._look_back(rule) < since):
             return Verdict.UNKNOWN
-        verdicts = {alert.verdict for alert in self.alerts(rule)}
-        if rule in group.sights:
+        excepted = IDLE if idle_passes else frozenset()
+        verdicts = {alert.verdict for alert in self.alerts(rule) if alert.unknown not in excepted}
+        sight = group.sights.get(rule)
+        if sight is not None and sight.reason not in excepted:
             verdicts.add(Verdict.UNKNOWN)
         return worst(verdicts or {Verdict.PASS})
 

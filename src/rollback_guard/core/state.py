@@ -61,6 +61,7 @@ class Intent:
     within: timedelta
     stable_for: timedelta
     rules: tuple[str, ...] = ()
+    idle_passes: bool = False
     timeout: timedelta | None = None
     notify: tuple[str, ...] = ()
     undoes: str = ""

@@ -146,6 +146,8 @@ def _intended(record: Intended, account: Account) -> Said:
         begun = f"Began to take back {step}, by {record.action}{asked}."
         return Said(record.at, begun, (*said, f"Goal: {record.goal}"))
     subject = f"the rules of {wording.names(record.rules)} pass" if record.rules else "the rules pass"
+    if record.idle_passes:
+        subject += ", or have nothing left to judge,"
     spans = f"for {wording.span(record.stable_for)}, within {wording.span(record.within)}"
     if record.notify:
         unless = f"The next step follows unless {subject} {spans}."
@@ -197,7 +199,8 @@ def _watched(record: Watched, account: Account) -> str:
         case Verdict.PASS:
             steps = account.steps(record.at)
             lasting = f" for {wording.span(steps[-1].stable_for)}" if steps else ""
-            return f"The rules pass; recovered if they do so{lasting}."
+            idle = ", or have nothing left to judge" if steps and steps[-1].idle_passes else ""
+            return f"The rules pass{idle}; recovered if they do so{lasting}."
         case Verdict.BREACH:
             return "The rules breach."
         case Verdict.UNKNOWN:
