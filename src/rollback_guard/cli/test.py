@@ -63,8 +63,8 @@ def command(
 
     PATHS are test files in promtool's format, or directories with files called *.test.yaml, *_test.yaml or
     *-test.yaml. Their series are put into a real Prometheus that is started for this run; alerts, states and decisions
-    are those of the functions that run live. docs/testing.md explains the format, with outages, health checks and
-    actions that help or do not.
+    are those of the functions that run live. docs/testing.md explains the format, with outages, health checks, actions
+    that help or do not, and orders of people.
 
     Ends with 0 when every test succeeded, with 1 when one failed or a file is wrong, with 3 when no Prometheus can be
     started.

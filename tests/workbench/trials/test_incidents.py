@@ -4,7 +4,7 @@ import pytest
 
 ERRORS = {
     "alert": "ErrorRate",
-    "expr": 'sum(rate(requests{code="500"}[2m])) / sum(rate(requests[2m])) > 0.01',
+    "expr": 'sum(rate(requests{code="500"}[150s])) / sum(rate(requests[150s])) > 0.01',
     "for": "2m",
     "labels": {"severity": "critical", "service": "shop"},
     "annotations": {"summary": "Errors at {{ $value | humanizePercentage }}"},

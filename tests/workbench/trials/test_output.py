@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from installed import PROMETHEUS
 from rollback_guard.workbench.trials import report
 from rollback_guard.workbench.trials.scale import percent, seconds, size
 
@@ -245,4 +246,8 @@ def test_the_failure_that_the_page_shows_is_what_people_see(bench, tmp_path):
     bench._width = 96
     shown = "\n".join(line for _, line in report.lines_of(bench.run(test), verbose=False))
     block = next(each for each in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if each.startswith("FAIL"))
+    if PROMETHEUS >= (3,):  # the range forgets the errors one slot sooner, as the page says
+        for before, after in (("14m15s  recovered", "   14m  recovered"), ("14m30s  none", "14m15s  none")):
+            assert block.count(before) == 1
+            block = block.replace(before, after)
     assert shown.replace(f"{tmp_path}/", "").splitlines() == block.splitlines()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from rollback_guard.core.condition import Comparison
 from rollback_guard.core.model import Rule
@@ -35,6 +36,9 @@ AFTER = 0.25
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 ABOVE, BELOW = "↑", "↓"
 """A value that no scale has room for."""
+
+SEVERAL = "+"
+"""Stands for orders that fall into one column."""
 
 SIGNS = {INACTIVE: ("·", "inactive"), PENDING: ("p", "pending"), FIRING: ("F", "firing"), UNKNOWN: ("?", "unknown")}
 
@@ -75,8 +79,7 @@ def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: datetime
     """Return pictures of rules around some time, in as many characters as there is room for."""
     window = _window(trial, asked_at, min(WIDEST, max(NARROWEST, width - MARGIN)))
     pictures = [
-        "\n".join([_headline(rule, width), *_picture(trial, film.tracks[rule.id], rule, window)])
-        for rule in rules[:MOST_RULES]
+        "\n".join([_headline(rule, width), *_picture(trial, film, rule, window)]) for rule in rules[:MOST_RULES]
     ]
     if len(rules) > MOST_RULES:
         pictures.append(f"… and {len(rules) - MOST_RULES} more rules")
@@ -97,20 +100,43 @@ def _window(trial: Trial, asked_at: datetime, columns: int) -> Window:
     return Window(first=first, last=last, asked=asked, density=density, stretch=stretch)
 
 
-def _picture(trial: Trial, track: Track, rule: Rule, window: Window) -> Iterator[str]:
-    comparison = rule.condition.comparison
+def _picture(trial: Trial, film: Film, rule: Rule, window: Window) -> Iterator[str]:
+    track, comparison = film.tracks[rule.id], rule.condition.comparison
     columns = [column for column in _columns(track, window, comparison) for _ in range(window.stretch)]
     values = [column.value for column in columns if math.isfinite(column.value)]
     if values and (comparison is not None or len(set(values)) > 1):
         yield from _plot(columns, values, comparison, scale_of(rule))
     yield f"{'state':>{MARGIN - 2}} │{''.join(SIGNS[column.state][0] for column in columns)}"
+    verbs = _ordered(trial, film, rule, window)
+    if verbs:
+        marks = (_mark(verbs.get(number, ())) for number in range(window.width // window.stretch))
+        yield f"{'orders':>{MARGIN - 2}} │{''.join(mark.ljust(window.stretch) for mark in marks).rstrip()}"
     yield from _time_axis(trial, window)
     there = [state for state in LETTERS if any(column.state == state for column in columns)]
     legend = [f"{SIGNS[state][0]} {SIGNS[state][1]}" for state in there]
+    legend += [f"{_mark([verb])} {verb}" for verb in dict.fromkeys(chain.from_iterable(verbs.values()))]
     legend += [f"{reason} in {_slots(count)}" for reason, count in track.unknown.most_common(2)]
     if track.series > 1:
         legend.append(f"worst of {track.series} series")
     yield " " * MARGIN + ", ".join(legend)
+
+
+def _ordered(trial: Trial, film: Film, rule: Rule, window: Window) -> Mapping[int, Sequence[str]]:
+    """Return by column what people ordered of the guards that listen to a rule."""
+    guards = [guard.name for guard in trial.policy.guards.values() if rule.id in guard.rules]
+    found: dict[int, list[str]] = {}
+    for reply in film.replies:
+        given = reply.order.given
+        slot = (reply.order.at - trial.start) // trial.slot_interval
+        if given and window.first <= slot <= window.last and any(map(reply.order.concerns, guards)):
+            found.setdefault((slot - window.first) // window.density, []).append(given.verb)
+    return found
+
+
+def _mark(verbs: Sequence[str]) -> str:
+    """Return the sign of what was ordered in one column: the first letter, which no two verbs share."""
+    letters = {verb[0].upper() for verb in verbs}
+    return SEVERAL if len(letters) > 1 else next(iter(letters), " ")
 
 
 def _slots(count: int) -> str:

@@ -2,141 +2,42 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
-from rollback_guard.config.fields import (
-    DURATION,
-    Flag,
-    Flaw,
-    LabelText,
-    Name,
-    OneOf,
-    Section,
-    Text,
-    empty_for_nothing,
-    no_items_for_nothing,
-    refuse,
-)
-from rollback_guard.config.fields import (
-    Duration as BoundedDuration,
-)
-from rollback_guard.config.problems import quoted
-from rollback_guard.config.scalars import Plain
-from rollback_guard.core.notation import NotationError, parse_series, parse_values
+from rollback_guard.config.fields import Flag, LabelText, Name, OneOf, PositiveDuration, Section, Text
 from rollback_guard.core.observation import ROAD
+from rollback_guard.core.operations import Refusal
 from rollback_guard.core.reasons import Decision, Reason
-from rollback_guard.core.units import parse_duration
+from rollback_guard.core.units import format_duration
+from rollback_guard.workbench.trials.fields import (
+    EPOCH,
+    CuredValues,
+    Duration,
+    Instant,
+    Interval,
+    Items,
+    LabelMap,
+    Number,
+    SampleLabels,
+    Series,
+    Title,
+    Values,
+)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where the time of a test begins unless it says otherwise, as promtool's does."""
+VERBS = ("approve", "extend", "veto", "pause", "resume", "trigger", "undo")
+"""What people may ask of a guard in a test, in the words of the commands."""
 
-EARLIEST, LATEST = EPOCH - timedelta(days=25_000), EPOCH + timedelta(days=75_000)
-"""A test may begin between 1901 and 2175: Prometheus counts nanoseconds in 63 bits."""
+EVERY_GUARD = "--all"
+"""Every guard of an instance, in the word of the commands: no guard can be called so there."""
 
+OF_EVERY_GUARD = ("pause", "resume")
+"""What can be asked of all of them at once."""
 
-def _values(value: object) -> str:
-    """Read a notation; a lone number needs no quotes, as in promtool."""
-    return _notation(value, parse_values, "values such as `0+1x10`")
-
-
-def _cured(value: object) -> str:
-    return _notation(value, partial(parse_values, with_last=True), "values such as `last+0x1`")
-
-
-def _series(value: object) -> str:
-    return _notation(value, parse_series, 'a series such as `up{job="api"}`')
-
-
-def _sample(value: object) -> str:
-    """Read the labels of an expected sample, which may have none."""
-    text = str(value) if isinstance(value, str) and not _is_nothing(value) else ""
-    return "" if NO_LABELS.fullmatch(text) else _notation(value, parse_series, 'labels such as `{job="api"}`')
-
-
-def _notation(value: object, read: Callable[[str], object], expected: str) -> str:
-    if not isinstance(value, str) or _is_nothing(value):
-        raise refuse(Flaw("wrong-type", f"expected {expected}", "Write it as one text."))
-    try:
-        read(value)
-    except NotationError as error:
-        hint = "docs/testing.md explains the notation."
-        raise refuse(Flaw("bad-notation", error.message, hint, offset=error.offset)) from None
-    return str(value)
-
-
-def _is_nothing(value: str) -> bool:
-    return isinstance(value, Plain) and value.value is None
-
-
-def _instant(value: object) -> datetime:
-    """Read seconds since 1970, or a time such as 2026-01-02T15:04:05Z."""
-    plain = value.value if isinstance(value, Plain) else value
-    try:
-        if isinstance(plain, int | float) and not isinstance(plain, bool):
-            return _in_reach(EPOCH + timedelta(seconds=plain))
-        at = datetime.fromisoformat(str(plain))
-        return _in_reach(at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC))
-    except (ValueError, OverflowError):
-        hint = "Write seconds since 1970, or a time between 1902 and 2175 such as `2026-01-02T15:04:05Z`."
-        raise refuse(Flaw("bad-value", f"{quoted(value)} is no time", hint)) from None
-
-
-def _in_reach(at: datetime) -> datetime:
-    if not EARLIEST <= at <= LATEST:
-        raise ValueError(at)
-    return at
-
-
-def _number(value: object) -> float:
-    """Read a sample's value in any spelling that Prometheus has."""
-    plain = value.value if isinstance(value, Plain) else value
-    try:
-        if isinstance(plain, bool):
-            raise ValueError  # noqa: TRY004, TRY301  told like any other wrong text
-        return float(plain if isinstance(plain, int | float) else str(plain).strip())
-    except (ValueError, OverflowError):
-        raise refuse(Flaw("wrong-type", f"expected a number, found {quoted(value)}", "Write a number.")) from None
-
-
-def _long(value: object) -> object:
-    """Read a duration of any length; nobody waits for those of a test."""
-    try:
-        return parse_duration(str(value)) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _or_minute(value: timedelta) -> timedelta:
-    """Take zero for the default, as promtool does."""
-    return value or timedelta(minutes=1)
-
-
-def _label(value: object) -> object:
-    """Take any scalar for its text, as promtool does: here is nothing that it could be mistaken for."""
-    return ("" if _is_nothing(value) else str(value)) if isinstance(value, str) else value
-
-
-NO_LABELS = re.compile(r"\s*(\{\s*\})?\s*")
-"""A sample without a name and without labels."""
-
-_TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "number"]})
-_SPAN = WithJsonSchema({"type": ["string", "integer"], "pattern": DURATION})
-
-Values = Annotated[str, BeforeValidator(_values), _TEXT_OR_NUMBER]
-CuredValues = Annotated[str, BeforeValidator(_cured), _TEXT_OR_NUMBER]
-Series = Annotated[str, BeforeValidator(_series)]
-SampleLabels = Annotated[str, BeforeValidator(_sample)]
-Duration = Annotated[BoundedDuration, BeforeValidator(_long), _SPAN]
-Interval = Annotated[Duration, AfterValidator(_or_minute)]
-Instant = Annotated[datetime, BeforeValidator(_instant), _TEXT_OR_NUMBER]
-Number = Annotated[float, BeforeValidator(_number), _TEXT_OR_NUMBER]
-LabelMap = Annotated[dict[str, Annotated[LabelText, BeforeValidator(_label)]], BeforeValidator(empty_for_nothing)]
+POSSIBLE = tuple(word for word in Refusal if word not in (Refusal.NO_SUCH_GUARD, Refusal.TOO_MANY))
+"""Why an order of a test may be refused: it names no unknown guard, and there are no signals in it."""
 
 
 class InputSeries(Section):
@@ -176,6 +77,52 @@ class RolloutSpan(Section):
     finished: Duration | None = Field(default=None, description="When people say that it is over. Default: never.")
     version: LabelText = Field(default="", description="What is rolled out.")
     previous_version: LabelText = Field(default="", description="What ran before.")
+
+
+class GivenOrder(Section):
+    """What a person asks of a guard: one verb, with the guard's name."""
+
+    at: Duration = Field(
+        description="When, since the beginning of the test; before what is evaluated at the same instant."
+    )
+    approve: Name | None = Field(default=None, description="The guard whose waiting step is run at once.")
+    extend: Name | None = Field(default=None, description="The guard whose step waits longer, by `for`.")
+    veto: Name | None = Field(default=None, description="The guard whose playbook is cancelled.")
+    pause: Name | None = Field(
+        default=None, description=f"The guard that does nothing any more, or `{EVERY_GUARD}`: as long as `for`."
+    )
+    resume: Name | None = Field(default=None, description=f"The guard whose pause is over, or `{EVERY_GUARD}`.")
+    trigger: Name | None = Field(default=None, description="The guard whose playbook is run now, or one `step` of it.")
+    undo: Name | None = Field(
+        default=None, description="The guard of whose latest incident all is taken back that can be."
+    )
+    for_: PositiveDuration | None = Field(
+        default=None, alias="for", description="Of `extend`, and of `pause`. Default: until it is resumed."
+    )
+    step: Name | None = Field(
+        default=None, description="Of `trigger`: the step with this action. Default: all of them."
+    )
+    reason: LabelText = Field(default="the test says so", description="Why.")
+    exp_refusal: Annotated[str, OneOf(*(word.value for word in POSSIBLE))] | None = Field(
+        default=None, description="It is refused, for this reason. Default: it is done, and the test fails otherwise."
+    )
+
+    @property
+    def verb(self) -> str:
+        """What is asked for; of several verbs the first, of none an empty word."""
+        return next((verb for verb in VERBS if getattr(self, verb) is not None), "")
+
+    @property
+    def guard(self) -> str | None:
+        """Of whom; ``None`` is every guard."""
+        name: str = getattr(self, self.verb)
+        return None if name == EVERY_GUARD else name
+
+    @property
+    def words(self) -> str:
+        """What is asked for, as it is written, but for the time and the reason."""
+        lasting = f", for: {format_duration(self.for_)}" if self.for_ is not None else ""
+        return f"{self.verb}: {getattr(self, self.verb)}{lasting}" + (f", step: {self.step}" if self.step else "")
 
 
 class Outage(Section):
@@ -220,9 +167,7 @@ class AlertRuleTest(Section):
 
     eval_time: Duration = Field(default=timedelta(0), description="Time since the beginning of the test.")
     alertname: Name = Field(description="Name of the alerts; also of a probe's or a signal's.")
-    exp_alerts: Annotated[list[ExpectedAlert], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Those that fire. Default: none."
-    )
+    exp_alerts: Items[ExpectedAlert] = Field(default=[], description="Those that fire. Default: none.")
 
 
 class ExpectedState(Section):
@@ -242,9 +187,7 @@ class AlertStateTest(Section):
 
     eval_time: Duration = Field(default=timedelta(0), description="Time since the beginning of the test.")
     alertname: Name = Field(description="Name of the alerts; also of a probe's or a signal's.")
-    exp_states: Annotated[list[ExpectedState], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Those series. Default: none."
-    )
+    exp_states: Items[ExpectedState] = Field(default=[], description="Those series. Default: none.")
 
 
 class ExpectedDecision(Section):
@@ -262,7 +205,7 @@ class DecisionTest(Section):
 
     eval_time: Duration = Field(default=timedelta(0), description="Time since the beginning of the test.")
     guard: Name = Field(description="The guard.")
-    exp_decisions: Annotated[list[ExpectedDecision], BeforeValidator(no_items_for_nothing)] = Field(
+    exp_decisions: Items[ExpectedDecision] = Field(
         default=[],
         description="What it concluded at the latest instant, not after `eval_time`, at which it concluded anything "
         "but `none`; where one of these is `none`, its last decisions whatever they are. Default: nothing yet.",
@@ -281,7 +224,7 @@ class PromqlExprTest(Section):
 
     expr: Text = Field(description="PromQL.")
     eval_time: Duration = Field(default=timedelta(0), description="Time since the beginning of the test.")
-    exp_samples: Annotated[list[ExpectedSample], BeforeValidator(no_items_for_nothing)] = Field(
+    exp_samples: Items[ExpectedSample] = Field(
         default=[], description="All samples of the answer, in any order. Default: none."
     )
 
@@ -289,9 +232,7 @@ class PromqlExprTest(Section):
 class TrialSection(Section):
     """One test: what happens, and what is expected."""
 
-    name: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, str) else value)] = Field(
-        default="", description="What is tested, as a sentence."
-    )
+    name: Title = Field(default="", description="What is tested, as a sentence.")
     interval: Duration | None = Field(
         default=None, description="Time between two samples. Default: the file's `evaluation_interval`."
     )
@@ -300,34 +241,23 @@ class TrialSection(Section):
     )
     external_labels: LabelMap = Field(default={}, description="For templates: `$externalLabels`.")
     external_url: LabelText = Field(default="", description="For templates: `externalURL`.")
-    input_series: Annotated[list[InputSeries], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="The series that there are."
-    )
-    probe_results: Annotated[list[ProbeResult], BeforeValidator(no_items_for_nothing)] = Field(
+    input_series: Items[InputSeries] = Field(default=[], description="The series that there are.")
+    probe_results: Items[ProbeResult] = Field(
         default=[], description="What health checks find. One that is not listed always answers well."
     )
-    signals: Annotated[list[SignalSpan], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Alerts that other systems send."
-    )
-    rollouts: Annotated[list[RolloutSpan], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Changes under a guard."
-    )
-    outages: Annotated[list[Outage], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Times in which a data source cannot be reached."
-    )
-    action_results: Annotated[list[ActionResult], BeforeValidator(no_items_for_nothing)] = Field(
+    signals: Items[SignalSpan] = Field(default=[], description="Alerts that other systems send.")
+    rollouts: Items[RolloutSpan] = Field(default=[], description="Changes under a guard.")
+    orders: Items[GivenOrder] = Field(default=[], description="What people ask of guards.")
+    outages: Items[Outage] = Field(default=[], description="Times in which a data source cannot be reached.")
+    action_results: Items[ActionResult] = Field(
         default=[], description="How actions end. One that is not listed succeeds at once and cures nothing."
     )
-    alert_rule_test: Annotated[list[AlertRuleTest], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Which alerts fire."
-    )
-    alert_state_test: Annotated[list[AlertStateTest], BeforeValidator(no_items_for_nothing)] = Field(
+    alert_rule_test: Items[AlertRuleTest] = Field(default=[], description="Which alerts fire.")
+    alert_state_test: Items[AlertStateTest] = Field(
         default=[], description="Which series are pending, firing or unknown."
     )
-    decision_test: Annotated[list[DecisionTest], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="What guards conclude."
-    )
-    promql_expr_test: Annotated[list[PromqlExprTest], BeforeValidator(no_items_for_nothing)] = Field(
+    decision_test: Items[DecisionTest] = Field(default=[], description="What guards conclude.")
+    promql_expr_test: Items[PromqlExprTest] = Field(
         default=[], description="What queries return; they may ask for `ALERTS` too."
     )
 
@@ -335,14 +265,15 @@ class TrialSection(Section):
 class TrialFile(Section):
     """A file of tests."""
 
-    rule_files: Annotated[list[Name], BeforeValidator(no_items_for_nothing)] = Field(
-        default=[], description="Rule files that are tested, as patterns relative to this file."
+    rule_files: Items[Name] = Field(
+        default=[],
+        description="Rule files that are tested, as patterns relative to this file; or a guard.toml, with its own.",
     )
     evaluation_interval: Interval = Field(
         default=timedelta(minutes=1), description="Every group is evaluated at every multiple of it."
     )
-    group_eval_order: Annotated[list[Name], BeforeValidator(no_items_for_nothing)] = Field(
+    group_eval_order: Items[Name] = Field(
         default=[], description="Groups in the order in which they are evaluated; the others come first."
     )
     fuzzy_compare: Flag = Field(default=False, description="Values that are neighbours in floating point are equal.")
-    tests: Annotated[list[TrialSection], BeforeValidator(no_items_for_nothing)] = Field(description="The tests.")
+    tests: Items[TrialSection] = Field(description="The tests.")

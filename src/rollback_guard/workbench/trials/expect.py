@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 from rollback_guard.adapters.ephemeral import QueryRefused
-from rollback_guard.config.places import KeyPath
 from rollback_guard.config.problems import quoted
 from rollback_guard.core.model import Labels, labels_of
 from rollback_guard.core.notation import parse_series
@@ -24,150 +24,162 @@ from rollback_guard.workbench.trials.document import (
     ExpectedDecision,
     PromqlExprTest,
 )
-from rollback_guard.workbench.trials.film import INACTIVE, Film
+from rollback_guard.workbench.trials.film import Film
+from rollback_guard.workbench.trials.orders import Reply
 from rollback_guard.workbench.trials.perform import Performance
+from rollback_guard.workbench.trials.scene import Scene
 from rollback_guard.workbench.trials.seen import NAME, SeenAlert, SeenState, decided, firing, shown, states
+from rollback_guard.workbench.trials.story import story
 from rollback_guard.workbench.trials.trial import Trial
+from rollback_guard.workbench.trials.verdict import Failure
 
 NOTHING = "nothing"
+DONE = "done"
 
-LONGEST_STORY = 30
-"""Decisions that are told."""
+T = TypeVar("T")
 
-T = TypeVar("T", SeenAlert, SeenState, str)
+
+def failures_of(performance: Performance, *, width: int) -> list[Failure]:
+    """Return every order and expectation that was not met; pictures are so many characters wide."""
+    scene = performance.scene
+    return list(_Judge(trial=scene.trial, film=performance.film, scene=scene, width=width).failures())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
-    """One expectation that was not met.
+class _Judge:
+    """Hold one trial's orders and expectations, one after the other, against its film."""
 
-    Attributes:
-        path: Where it stands in the test file.
-        what: What was asked, in words.
-        missing: What was expected and is not there, as lines.
-        surplus: What is there and was not expected, as lines.
-        hints: What may be the cause, as sentences.
-        chart: A picture of the rules that it is about; may be empty.
-    """
+    trial: Trial
+    film: Film
+    scene: Scene
+    width: int
 
-    path: KeyPath
-    what: str
-    missing: tuple[str, ...]
-    surplus: tuple[str, ...]
-    hints: tuple[str, ...] = ()
-    chart: str = ""
+    def failures(self) -> Iterator[Failure]:
+        """Yield what is not as it should be: orders first, for what they are refused spoils the rest."""
+        section = self.trial.section
+        for reply in self.film.replies:
+            yield from self._order(reply)
+        for number, alerts in enumerate(section.alert_rule_test):
+            yield from self._alerts(alerts, self.trial.line_of("alert_rule_test", number))
+        for number, states_ in enumerate(section.alert_state_test):
+            yield from self._states(states_, self.trial.line_of("alert_state_test", number))
+        for number, decisions in enumerate(section.decision_test):
+            yield from self._decisions(decisions, self.trial.line_of("decision_test", number))
+        for number, samples in enumerate(section.promql_expr_test):
+            yield from self._samples(samples, self.trial.line_of("promql_expr_test", number))
+
+    def _order(self, reply: Reply) -> Iterator[Failure]:
+        order, refused = reply.order, reply.refused
+        line, given = self.trial.line_of(order.kind, order.number), order.given
+        if given is None:
+            if refused is not None:
+                yield Failure(line=line, what=f"what {quoted(order.kind)} asks for is refused", detail=refused.detail)
+            return
+        if given.exp_refusal == (refused.refusal.value if refused else None):
+            return
+        yield Failure(
+            line=line,
+            what=f"order {quoted(given.words)} at {format_duration(given.at)}",
+            missing=(f"refused/{given.exp_refusal}" if given.exp_refusal else DONE,),
+            surplus=(f"refused/{refused.refusal}: {refused.detail}" if refused else DONE,),
+            hints=tuple(hints.on_refusal(self.trial, self.film, given, refused)) if refused else (),
+            detail=story(self.trial, self.film, given.guard, asked_at=order.at, width=self.width)
+            if given.guard
+            else "",
+        )
+
+    def _alerts(self, test: AlertRuleTest, line: int) -> Iterator[Failure]:
+        expected = [
+            SeenAlert(labels=_counting(each.exp_labels), annotations=labels_of(each.exp_annotations))
+            for each in test.exp_alerts
+        ]
+        got = firing(self.trial, self.film, test.alertname, self.trial.slot_of(test.eval_time))
+        what = f"alert {quoted(test.alertname)} firing at {format_duration(test.eval_time)}"
+        yield from self._compared(test, expected, got, what=what, line=line)
+
+    def _states(self, test: AlertStateTest, line: int) -> Iterator[Failure]:
+        expected = [
+            SeenState(labels=_counting(each.labels), state=each.state, active_at=each.active_at)
+            for each in test.exp_states
+        ]
+        timed = {(each.labels, each.state) for each in expected if each.active_at is not None}
+        got = [
+            each if (each.labels, each.state) in timed else replace(each, active_at=None)
+            for each in states(self.trial, self.film, test.alertname, self.trial.slot_of(test.eval_time))
+        ]
+        what = f"states of {quoted(test.alertname)} at {format_duration(test.eval_time)}"
+        yield from self._compared(test, expected, got, what=what, line=line)
+
+    def _compared(
+        self,
+        test: AlertRuleTest | AlertStateTest,
+        expected: Sequence[hints.Seen],
+        got: Sequence[hints.Seen],
+        *,
+        what: str,
+        line: int,
+    ) -> Iterator[Failure]:
+        missing, surplus = _less(expected, got), _less(got, expected)
+        if not missing and not surplus:
+            return
+        trial, film, slot = self.trial, self.film, self.trial.slot_of(test.eval_time)
+        told_missing, told_surplus = _without_common_texts(missing, surplus)
+        yield Failure(
+            line=line,
+            what=what,
+            missing=_lines(told_missing, of=expected),
+            surplus=_lines(told_surplus, of=got),
+            hints=(*hints.on_labels(missing, surplus), *hints.on_rules(trial, film, test.alertname, slot, missing)),
+            detail=chart(trial, film, trial.by_name[test.alertname], asked_at=slot, width=self.width),
+        )
+
+    def _decisions(self, test: DecisionTest, line: int) -> Iterator[Failure]:
+        until = self.trial.start + test.eval_time
+        means_health = any(each.decision == Decision.NONE.value for each in test.exp_decisions)
+        got = self.film.decisions(test.guard, until, healthy=len(test.exp_decisions) if means_health else 0)
+        if _are_met(test.exp_decisions, got):
+            return
+        told = [f"{decided(each)}, at {format_duration(each.at - self.trial.start)}" for each in got]
+        yield Failure(
+            line=line,
+            what=f"decisions of guard {quoted(test.guard)} at {format_duration(test.eval_time)}",
+            missing=tuple(map(_expected_decision, test.exp_decisions)) or (NOTHING,),
+            surplus=tuple(told) or (NOTHING,),
+            hints=tuple(hints.on_decisions(self.trial, self.film, test, got)),
+            detail=self._story(test.guard, until),
+        )
+
+    def _story(self, guard: str, asked_at: datetime) -> str:
+        return story(self.trial, self.film, guard, asked_at=asked_at, width=self.width)
+
+    def _samples(self, test: PromqlExprTest, line: int) -> Iterator[Failure]:
+        what = f"{quoted(test.expr)} at {format_duration(test.eval_time)}"
+        expected = sorted((_labels_of(each.labels), each.value) for each in test.exp_samples)
+        wanted = [_sample_line(*each) for each in expected]
+        try:
+            said = sorted(self.scene.ask(test.expr, self.trial.start + test.eval_time))
+        except (QueryRefused, PromqlError) as error:
+            refused = (f"the query is refused: {error.message}",)
+            yield Failure(line=line, what=what, missing=tuple(wanted) or (NOTHING,), surplus=refused)
+            return
+        if len(expected) == len(said) and all(
+            left[0] == right[0] and _is_equal(left[1], right[1], fuzzy=self.trial.fuzzy)
+            for left, right in zip(expected, said, strict=True)
+        ):
+            return
+        got = [_sample_line(*each) for each in said]
+        yield Failure(
+            line=line,
+            what=what,
+            missing=_lines(_less(wanted, got), of=wanted),
+            surplus=_lines(_less(got, wanted), of=got),
+            hints=tuple(hints.on_samples(self.trial, test.eval_time, expected, said)),
+        )
 
 
-def mismatches(performance: Performance, *, width: int) -> list[Mismatch]:
-    """Return every expectation that was not met, in the order of the file; pictures are so many characters wide."""
-    trial, film = performance.scene.trial, performance.film
-    section = trial.section
-    found: list[Mismatch | None] = []
-    for number, alerts in enumerate(section.alert_rule_test):
-        found.append(_alerts(trial, film, alerts, (*trial.path, "alert_rule_test", number), width))
-    for number, asked in enumerate(section.alert_state_test):
-        found.append(_states(trial, film, asked, (*trial.path, "alert_state_test", number), width))
-    for number, decisions in enumerate(section.decision_test):
-        found.append(_decisions(trial, film, decisions, (*trial.path, "decision_test", number), width))
-    for number, query in enumerate(section.promql_expr_test):
-        found.append(_samples(trial, performance, query, (*trial.path, "promql_expr_test", number)))
-    return [each for each in found if each is not None]
-
-
-def _alerts(trial: Trial, film: Film, test: AlertRuleTest, path: KeyPath, width: int) -> Mismatch | None:
-    slot = trial.slot_of(test.eval_time)
-    expected = [
-        SeenAlert(labels=_counting(each.exp_labels), annotations=labels_of(each.exp_annotations))
-        for each in test.exp_alerts
-    ]
-    got = firing(trial, film, test.alertname, slot)
-    missing, surplus = _less(expected, got), _less(got, expected)
-    if not missing and not surplus:
-        return None
-    told = _without_common_texts(missing, surplus)
-    return Mismatch(
-        path=path,
-        what=f"alert {quoted(test.alertname)} firing at {format_duration(test.eval_time)}",
-        missing=tuple(map(str, told[0])) or ((NOTHING,) if not expected else ()),
-        surplus=tuple(map(str, told[1])) or ((NOTHING,) if not got else ()),
-        hints=(*hints.on_labels(missing, surplus), *hints.on_rules(trial, film, test.alertname, slot, missing)),
-        chart=chart(trial, film, trial.by_name[test.alertname], asked_at=slot, width=width),
-    )
-
-
-def _states(trial: Trial, film: Film, test: AlertStateTest, path: KeyPath, width: int) -> Mismatch | None:
-    slot = trial.slot_of(test.eval_time)
-    expected = [
-        SeenState(labels=_counting(each.labels), state=each.state, active_at=each.active_at) for each in test.exp_states
-    ]
-    timed = {(each.labels, each.state) for each in expected if each.active_at is not None}
-    got = [
-        each if (each.labels, each.state) in timed else replace(each, active_at=None)
-        for each in states(trial, film, test.alertname, slot)
-    ]
-    missing, surplus = _less(expected, got), _less(got, expected)
-    if not missing and not surplus:
-        return None
-    return Mismatch(
-        path=path,
-        what=f"states of {quoted(test.alertname)} at {format_duration(test.eval_time)}",
-        missing=tuple(map(str, missing)) or ((NOTHING,) if not expected else ()),
-        surplus=tuple(map(str, surplus)) or ((NOTHING,) if not got else ()),
-        hints=(*hints.on_labels(missing, surplus), *hints.on_rules(trial, film, test.alertname, slot, missing)),
-        chart=chart(trial, film, trial.by_name[test.alertname], asked_at=slot, width=width),
-    )
-
-
-def _decisions(trial: Trial, film: Film, test: DecisionTest, path: KeyPath, width: int) -> Mismatch | None:
-    until = trial.start + test.eval_time
-    means_health = any(each.decision == Decision.NONE.value for each in test.exp_decisions)
-    got = film.decisions(test.guard, until, healthy=len(test.exp_decisions) if means_health else 0)
-    if _are_met(test.exp_decisions, got):
-        return None
-    own = [each for each in film.records if isinstance(each, Decided) and each.guard == test.guard]
-    rules = [trial.policy.rules[rule] for rule in sorted(trial.policy.guards[test.guard].rules)]
-    lively = [rule for rule in rules if any(state != INACTIVE for state in film.tracks[rule.id].states)]
-    return Mismatch(
-        path=path,
-        what=f"decisions of guard {quoted(test.guard)} at {format_duration(test.eval_time)}",
-        missing=tuple(map(_expected_decision, test.exp_decisions)) or (NOTHING,),
-        surplus=tuple(f"{decided(each)}, at {format_duration(each.at - trial.start)}" for each in got) or (NOTHING,),
-        hints=tuple(hints.on_decisions(trial, film, test, own, got)),
-        chart="\n".join([*_story(trial, own), chart(trial, film, lively, asked_at=until, width=width)]).rstrip(),
-    )
-
-
-def _story(trial: Trial, own: Sequence[Decided]) -> Iterator[str]:
-    if own:
-        yield "what it concluded:"
-    for each in own[:LONGEST_STORY]:
-        yield f"  {format_duration(each.at - trial.start):>8}  {decided(each)}"
-    if len(own) > LONGEST_STORY:
-        yield f"  … and {len(own) - LONGEST_STORY} times more"
-
-
-def _samples(trial: Trial, performance: Performance, test: PromqlExprTest, path: KeyPath) -> Mismatch | None:
-    what = f"{quoted(test.expr)} at {format_duration(test.eval_time)}"
-    expected = sorted((_labels_of(each.labels), each.value) for each in test.exp_samples)
-    wanted = [_sample_line(*each) for each in expected]
-    try:
-        said = sorted(performance.scene.ask(test.expr, trial.start + test.eval_time))
-    except (QueryRefused, PromqlError) as error:
-        refused = (f"the query is refused: {error.message}",)
-        return Mismatch(path=path, what=what, missing=tuple(wanted) or (NOTHING,), surplus=refused)
-    if len(expected) == len(said) and all(
-        left[0] == right[0] and _is_equal(left[1], right[1], fuzzy=trial.fuzzy)
-        for left, right in zip(expected, said, strict=True)
-    ):
-        return None
-    got = [_sample_line(*each) for each in said]
-    return Mismatch(
-        path=path,
-        what=what,
-        missing=tuple(_less(wanted, got)) or ((NOTHING,) if not wanted else ()),
-        surplus=tuple(_less(got, wanted)) or ((NOTHING,) if not got else ()),
-        hints=tuple(hints.on_samples(trial, test.eval_time, expected, said)),
-    )
+def _lines(left: Sequence[object], *, of: Sequence[object]) -> tuple[str, ...]:
+    """Return what is left of some things on one side, one a line; where there was nothing at all, that is said."""
+    return tuple(map(str, left)) if of else (NOTHING,)
 
 
 def _are_met(expected: Sequence[ExpectedDecision], got: Sequence[Decided]) -> bool:
@@ -185,13 +197,13 @@ def _less(things: Sequence[T], others: Sequence[T]) -> list[T]:
 
 
 def _without_common_texts(
-    missing: Sequence[SeenAlert], surplus: Sequence[SeenAlert]
-) -> tuple[list[SeenAlert], list[SeenAlert]]:
+    missing: Sequence[hints.Seen], surplus: Sequence[hints.Seen]
+) -> tuple[list[hints.Seen], list[hints.Seen]]:
     """Return the alerts to be shown: where two have the same labels, only with the annotations that differ."""
     left, right = list(missing), list(surplus)
     for place, one in enumerate(left):
         for number, other in enumerate(right):
-            if one.labels == other.labels:
+            if isinstance(one, SeenAlert) and isinstance(other, SeenAlert) and one.labels == other.labels:
                 common = set(one.annotations) & set(other.annotations)
                 left[place] = replace(one, annotations=tuple(it for it in one.annotations if it not in common))
                 right[number] = replace(other, annotations=tuple(it for it in other.annotations if it not in common))

@@ -8,34 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
-from rollback_guard.config.places import KeyPath
 from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
-from rollback_guard.core.model import Group, Labels, Phase, Rule, Verdict
-from rollback_guard.core.observation import Observation, Unknown
+from rollback_guard.core.model import Labels, Phase, Rule, Verdict
+from rollback_guard.core.observation import Unknown
 from rollback_guard.core.records import Decided, Decision, Evaluated, Record
-from rollback_guard.core.state import State
-
-BROKEN = frozenset({Unknown.DUPLICATE, Unknown.TOO_LARGE})
-"""Why a rule itself cannot be evaluated: Prometheus calls these errors, and promtool ends the test."""
-
-
-class Sight(Protocol):
-    """What the data sources say where no outage keeps them from it."""
-
-    def open(self, group: Group, slot: datetime, state: State) -> None:
-        """Let the time of a group come: all groups before it were evaluated."""
-        ...
-
-    def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
-        """Return what is said of one slot of a group that was opened, by rule id."""
-        ...
-
-    def close(self, slot: datetime, alerts: Mapping[str, Mapping[str, Mapping[Labels, Alert]]]) -> None:
-        """Hear of a slot after it was evaluated: the active alerts of each group, by rule."""
-        ...
+from rollback_guard.workbench.trials.orders import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +80,22 @@ class Film:
         tracks: By rule; only of rules of which something is expected.
         records: In their order, without evaluations.
         cured_at: When the first action that cures had its effect; ``None`` if none did.
-        refusals: What was asked for and not done: where it stands, and why in words.
+        replies: What came of orders, in the sequence in which they were given.
     """
 
     frames: dict[datetime, dict[str, Frame]] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     cured_at: datetime | None = None
-    refusals: list[tuple[KeyPath, str]] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+
+    def decided(self, guard: str) -> list[Decided]:
+        """Return all that a guard concluded."""
+        return [each for each in self.records if isinstance(each, Decided) and each.guard == guard]
+
+    def told(self, guard: str) -> list[Reply]:
+        """Return what people ordered of a guard, or of all of them."""
+        return [each for each in self.replies if each.order.concerns(guard)]
 
     def decisions(self, guard: str, until: datetime, *, healthy: int = 0) -> list[Decided]:
         """Return what a guard concluded last, not after `until`.
@@ -121,7 +108,7 @@ class Film:
             until: Aware UTC.
             healthy: Return so many of the last decisions as they are; for who does mean it.
         """
-        own = [each for each in self.records if isinstance(each, Decided) and each.guard == guard and each.at <= until]
+        own = [each for each in self.decided(guard) if each.at <= until]
         if healthy:
             return own[-healthy:]
         told = [each for each in own if each.decision is not Decision.NONE]

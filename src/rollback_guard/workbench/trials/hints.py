@@ -12,9 +12,10 @@ from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict
 from rollback_guard.core.observation import Unknown
-from rollback_guard.core.records import Decided, Reason
+from rollback_guard.core.operations import Refusal, Refused
+from rollback_guard.core.records import Awaited, Decided, Decision, IncidentEnded, IncidentOpened, Reason
 from rollback_guard.core.units import format_duration
-from rollback_guard.workbench.trials.document import DecisionTest, ExpectedDecision
+from rollback_guard.workbench.trials.document import DecisionTest, ExpectedDecision, GivenOrder
 from rollback_guard.workbench.trials.film import FIRING, Film
 from rollback_guard.workbench.trials.seen import SeenAlert, SeenState, decided, frames
 from rollback_guard.workbench.trials.trial import Trial
@@ -35,12 +36,17 @@ REMEDIES = {
     Reason.ALREADY_BAD: "Begin the rollout before the breach.",
     Reason.BLIND: "The chart shows where nothing is known, and of what.",
     Reason.IN_PROGRESS: "Look at the decision before.",
-    Reason.AWAITING_APPROVAL: "Nobody approves anything in a test; it ends by the clock.",
+    Reason.AWAITING_VETO: "Veto it with `orders`, or let its time pass.",
+    Reason.AWAITING_APPROVAL: "Approve it with `orders`, or let its time pass.",
+    Reason.PAUSED: "Resume it with `orders`.",
 }
 """What a test can do about what held a guard."""
 
 
 Seen = SeenAlert | SeenState
+
+Span = tuple[datetime, datetime | None]
+"""From when until when; ``None`` is the end of the test."""
 
 
 def on_labels(missing: Sequence[Seen], surplus: Sequence[Seen]) -> Iterator[str]:
@@ -180,11 +186,9 @@ def _meaning(rule: Rule, reason: Unknown | None, detail: str = "") -> str:
             return detail or "some of its series are unknown"
 
 
-def on_decisions(
-    trial: Trial, film: Film, test: DecisionTest, own: Sequence[Decided], got: Sequence[Decided]
-) -> Iterator[str]:
+def on_decisions(trial: Trial, film: Film, test: DecisionTest, got: Sequence[Decided]) -> Iterator[str]:
     """Say why a guard concluded what it did, and when it concluded what was expected."""
-    asked = trial.start + test.eval_time
+    asked, own = trial.start + test.eval_time, film.decided(test.guard)
     for each in got[:MOST_HINTS]:
         yield f"{decided(each)}: {wording.why(each.reason)}. {REMEDIES.get(each.reason, '')}".strip()
     if not test.exp_decisions:
@@ -208,6 +212,47 @@ def _why_nothing(trial: Trial, film: Film, guard: str) -> Iterator[str]:
     fired = [rule for rule in rules if FIRING in film.tracks[rule.id].states]
     if not fired:
         yield f"no rule of {quoted(guard)} fires in this test"
+
+
+def on_refusal(trial: Trial, film: Film, given: GivenOrder, refused: Refused) -> Iterator[str]:
+    """Say when an order would have been taken, and how to expect that it is not."""
+    if refused.refusal is Refusal.NOTHING_TO_DO and given.verb in ("approve", "extend"):
+        yield _taken(trial, given, list(_waits(film, given.guard)), "a step waits")
+    elif refused.refusal is Refusal.NOTHING_TO_DO and given.verb == "veto":
+        yield _taken(trial, given, list(_incidents(film, given.guard)), "there is something to veto")
+    elif refused.refusal is Refusal.NOTHING_TO_DO and given.verb == "undo" and not trial.policy.undos:
+        yield "no action has an `undo` here: they stand in guard.toml, which `rule_files` may name"
+    if given.exp_refusal is None:
+        yield f"write `exp_refusal: {refused.refusal}` if that is what is tested"
+
+
+def _taken(trial: Trial, given: GivenOrder, spans: Sequence[Span], what: str) -> str:
+    """Say in which times an order would have been taken."""
+    if any(start == trial.start + given.at for start, _ in spans):
+        return "what is ordered comes before what is evaluated in the same instant: order it later"
+    if not spans:
+        return f"at no time of this test {what}"
+    times = [
+        f"from {format_duration(start - trial.start)}" + (f" to {format_duration(end - trial.start)}" if end else " on")
+        for start, end in spans[:MOST_HINTS]
+    ]
+    return f"{what} {', '.join(times)}"
+
+
+def _waits(film: Film, guard: str | None) -> Iterator[Span]:
+    """Yield when steps of a guard waited for people."""
+    for record in film.records:
+        if isinstance(record, Awaited) and record.guard == guard:
+            later = (each for each in film.decided(guard) if each.at > record.at)
+            yield record.at, next((each.at for each in later if each.decision is not Decision.HOLD), None)
+
+
+def _incidents(film: Film, guard: str | None) -> Iterator[Span]:
+    """Yield when incidents of a guard were open and not handed over."""
+    ends = {record.incident: record.at for record in film.records if isinstance(record, IncidentEnded)}
+    for record in film.records:
+        if isinstance(record, IncidentOpened) and record.guard == guard:
+            yield record.at, ends.get(record.incident)
 
 
 def on_samples(

@@ -10,11 +10,20 @@ from rollback_guard.config.document import Document
 from rollback_guard.config.places import KeyPath
 from rollback_guard.config.problems import Problem, did_you_mean, quoted
 from rollback_guard.config.recordings import Recording
-from rollback_guard.core.model import PROBE, SIGNAL, Guard
+from rollback_guard.core.model import PROBE, SIGNAL
+from rollback_guard.core.operations import Refusal
 from rollback_guard.core.units import format_duration
+from rollback_guard.workbench.trials.chapter import is_called
 from rollback_guard.workbench.trials.course import cost_of
-from rollback_guard.workbench.trials.document import SignalSpan, TrialFile
-from rollback_guard.workbench.trials.order import is_called
+from rollback_guard.workbench.trials.document import (
+    EVERY_GUARD,
+    OF_EVERY_GUARD,
+    VERBS,
+    GivenOrder,
+    SignalSpan,
+    TrialFile,
+)
+from rollback_guard.workbench.trials.orders import takes
 from rollback_guard.workbench.trials.trial import ASSERTIONS, Trial
 
 MOST_SLOTS = 100_000
@@ -75,6 +84,8 @@ def _mistakes_in(trial: Trial) -> Iterator[Problem]:
             yield trial.problem(f"unknown-{what.replace(' ', '-')}", message, *path, hint=hint)
     for number, signal in enumerate(section.signals):
         yield from _signal_mistakes(trial, number, signal)
+    for number, order in enumerate(section.orders):
+        yield from _order_mistakes(trial, number, order)
     for number, outage in enumerate(section.outages):
         if outage.to <= outage.from_:
             hint = "`from` is the first instant without an answer, `to` the first that is answered again."
@@ -107,10 +118,40 @@ def _signal_mistakes(trial: Trial, number: int, signal: SignalSpan) -> Iterator[
         yield trial.problem("unknown-signal", message, "signals", number, hint=f"Its `labels` must hold {wanted}.")
 
 
-def takes(guard: Guard, signal: SignalSpan) -> bool:
-    """Say whether a signal is one of a guard's."""
-    labels = {**signal.labels, "alertname": signal.alertname}
-    return signal.alertname in guard.signals and all(labels.get(name) == value for name, value in guard.select)
+def _order_mistakes(trial: Trial, number: int, order: GivenOrder) -> Iterator[Problem]:
+    """Say that an order is none or several, that its keys do not belong together, or that it is never given."""
+    at = ("orders", number)
+    verbs = [verb for verb in VERBS if getattr(order, verb) is not None]
+    if len(verbs) != 1:
+        hint = f"Write one of {', '.join(map(quoted, VERBS))}, with the name of a guard."
+        if verbs:
+            message = f"{' and '.join(map(quoted, verbs))} are {len(verbs)} orders"
+            yield trial.problem("bad-value", message, *at, verbs[1], hint=hint)
+        else:
+            yield trial.problem("missing-key", "nothing is ordered here", *at, hint=hint)
+        return
+    if order.for_ is not None and order.verb not in ("extend", "pause"):
+        yield trial.problem("bad-value", f"{quoted(order.verb)} has no end", *at, "for", hint="Leave `for` out.")
+    if order.for_ is None and order.verb == "extend":
+        yield trial.problem("missing-key", "`for` is missing", *at, hint="Say by how much, as in `for: 10m`.")
+    if order.step is not None:
+        yield from _step_mistakes(trial, number, order)
+    if order.at > trial.end:
+        hint = f"A test ends at its largest `eval_time`, which is {format_duration(trial.end)}."
+        yield trial.problem("bad-value", "the test is over before this is ordered", *at, "at", hint=hint)
+
+
+def _step_mistakes(trial: Trial, number: int, order: GivenOrder) -> Iterator[Problem]:
+    guard = trial.policy.guards.get(order.guard or "")
+    if order.verb != "trigger":
+        hint = "Only `trigger` has one. Leave `step` out."
+        yield trial.problem("bad-value", f"{quoted(order.verb)} has no step", "orders", number, "step", hint=hint)
+    elif guard is not None and order.exp_refusal != Refusal.NO_SUCH_STEP:
+        known = [step.name for step in guard.playbook]
+        if order.step not in known:
+            message = f"the guard {quoted(guard.name)} has no step {quoted(str(order.step))}"
+            hint = did_you_mean(str(order.step), known) or f"It has {_some(known)}."
+            yield trial.problem("unknown-action", message, "orders", number, "step", hint=hint)
 
 
 def _shown(labels: dict[str, Any]) -> str:
@@ -122,6 +163,11 @@ def _named(trial: Trial) -> Iterator[tuple[str, KeyPath, str]]:
     for list_name, key in KINDS.items():
         for number, item in enumerate(getattr(trial.section, list_name)):
             yield key, (list_name, number, key), getattr(item, key)
+    for number, order in enumerate(trial.section.orders):
+        for verb in VERBS:
+            name = getattr(order, verb)
+            if name is not None and not (name == EVERY_GUARD and verb in OF_EVERY_GUARD):
+                yield "guard", ("orders", number, verb), name
 
 
 def _known(trial: Trial, kind: str) -> list[str]:
@@ -132,7 +178,8 @@ def _known(trial: Trial, kind: str) -> list[str]:
         case "guard":
             return list(policy.guards)
         case "action":
-            return [step.action for guard in policy.guards.values() for step in guard.playbook if step.action]
+            steps = [step.action for guard in policy.guards.values() for step in guard.playbook if step.action]
+            return [*steps, *policy.undos.values()]
         case "probe":
             return [rule.name for group in trial.groups if group.source == PROBE for rule in group.rules]
         case _:

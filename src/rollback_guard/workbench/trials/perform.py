@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollback_guard.core.promql.reach import may_read
+from rollback_guard.workbench.trials.answers import AllAtOnce, Answers, Remembered, SlotBySlot
+from rollback_guard.workbench.trials.chapter import OF_ALERTS, is_stepwise
 from rollback_guard.workbench.trials.film import Film
-from rollback_guard.workbench.trials.order import OF_ALERTS, is_stepwise
 from rollback_guard.workbench.trials.play import play
 from rollback_guard.workbench.trials.scene import Scene
-from rollback_guard.workbench.trials.sights import AllAtOnce, Remembered, SlotBySlot
 from rollback_guard.workbench.trials.trial import Trial
 from rollback_guard.workbench.trials.world import World
 
@@ -50,13 +50,16 @@ def perform(world: World, trial: Trial, *, progress: Callable[[float], None] = l
 
 def _perform(world: World, trial: Trial, cured_at: datetime | None, progress: Callable[[float], None]) -> Performance:
     scene = Scene.lay_out(world, trial, cured_at=cured_at)
-    if is_stepwise(trial.chapters):
-        film = play(trial, SlotBySlot(scene), cured_at=cured_at, progress=progress)
-        return Performance(film=film, scene=scene)
-    sight = AllAtOnce(scene)
-    if not any(may_read(expr, OF_ALERTS) for expr in trial.queries):
-        return Performance(film=play(trial, sight, cured_at=cured_at, progress=progress), scene=scene)
-    remembering = Remembered(sight, scene)
-    film = play(trial, remembering, cured_at=cured_at, progress=progress)
-    remembering.write()
+    answers = _answers(trial, scene)
+    film = play(trial, answers, cured_at=cured_at, progress=progress)
+    if isinstance(answers, Remembered):
+        answers.write()
     return Performance(film=film, scene=scene)
+
+
+def _answers(trial: Trial, scene: Scene) -> Answers:
+    if is_stepwise(trial.chapters):
+        return SlotBySlot(scene)
+    if any(may_read(expr, OF_ALERTS) for expr in trial.queries):
+        return Remembered(AllAtOnce(scene), scene)
+    return AllAtOnce(scene)

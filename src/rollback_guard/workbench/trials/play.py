@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollback_guard.config.places import KeyPath
 from rollback_guard.core.judgement import Judgement, judge
 from rollback_guard.core.model import PROBE, SIGNAL, Group, Labels
 from rollback_guard.core.observation import Answer, Failure, Observation, Unknown
-from rollback_guard.core.operations import Operation, Refused
 from rollback_guard.core.records import Concluded, Outcome
 from rollback_guard.core.signals import observe as observe_signals
 from rollback_guard.core.units import format_duration
 from rollback_guard.engine.replay import Replay
+from rollback_guard.workbench.trials.answers import Answers
 from rollback_guard.workbench.trials.failure import EvaluationError
-from rollback_guard.workbench.trials.film import Film, Frame, Sight, Track
-from rollback_guard.workbench.trials.props import endings_of, orders_of, probe_of
+from rollback_guard.workbench.trials.film import Film, Frame, Track
+from rollback_guard.workbench.trials.orders import Order, Reply, orders_of
+from rollback_guard.workbench.trials.props import endings_of, probe_of
 from rollback_guard.workbench.trials.trial import Trial
 
 BROKEN = frozenset({Unknown.DUPLICATE, Unknown.TOO_LARGE})
@@ -26,7 +27,7 @@ BROKEN = frozenset({Unknown.DUPLICATE, Unknown.TOO_LARGE})
 
 def play(
     trial: Trial,
-    sight: Sight,
+    answers: Answers,
     *,
     cured_at: datetime | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -35,7 +36,7 @@ def play(
 
     Args:
         trial: What is played.
-        sight: What the data sources say.
+        answers: What the data sources say.
         cured_at: When the data that are observed begin to be cured: what health checks find follows that.
         progress: Hears now and then which share of it is done.
 
@@ -44,18 +45,18 @@ def play(
     """
     film = Film()
     replay = Replay(trial.cast, began=trial.start, ending=endings_of(trial), heard=film.hear)
-    stage = _Stage(trial=trial, sight=sight, film=film, replay=replay, cured_at=cured_at)
-    orders = sorted(orders_of(trial), key=lambda order: order[0])
+    stage = _Stage(trial=trial, answers=answers, film=film, replay=replay, cured_at=cured_at)
+    orders = deque(orders_of(trial))
     for number, slot in enumerate(trial.slots):
-        while orders and orders[0][0] <= slot:
-            stage.order(*orders.pop(0))
+        while orders and orders[0].at <= slot:
+            stage.give(orders.popleft())
         stage.show(slot)
         if number % 100 == 0:
             progress(number / len(trial.slots))
     end = trial.start + trial.end
-    for at, path, asked in orders:
-        if at <= end:
-            stage.order(at, path, asked)
+    for order in orders:
+        if order.at <= end:
+            stage.give(order)
     replay.advance(end)
     film.cured_at = _cured_at(trial, film)
     return film
@@ -66,7 +67,7 @@ class _Stage:
     """Show a trial to a replay, slot by slot."""
 
     trial: Trial
-    sight: Sight
+    answers: Answers
     film: Film
     replay: Replay
     cured_at: datetime | None
@@ -80,18 +81,18 @@ class _Stage:
         self._tracked = {group.id: [rule for rule in group.rules if rule.id in asserted] for group in groups}
         self.film.tracks = {rule.id: Track() for rules in self._tracked.values() for rule in rules}
 
-    def order(self, at: datetime, path: KeyPath, asked: Operation) -> None:
-        """Do what the test says that people or systems ask for."""
-        refused = self.replay.operate(asked, at=at)
-        if isinstance(refused, Refused):
-            self.film.refusals.append((path, refused.detail))
+    def give(self, order: Order) -> None:
+        """Give an order, and keep what came of it."""
+        self.replay.advance(order.at)
+        refused = self.replay.operate(order.asked(self.replay.state), at=order.at)
+        self.film.replies.append(Reply(order=order, refused=refused))
 
     def show(self, slot: datetime) -> None:
         """Evaluate all groups at one slot."""
         frames: dict[str, Frame] = {}
         for group in self.trial.groups:
             if group.source not in (PROBE, SIGNAL):
-                self.sight.open(group, slot, self.replay.state)
+                self.answers.open(group, slot, self.replay.state)
             if group.id not in self.trial.cast.groups:
                 self._glance(group, slot)
                 continue
@@ -103,7 +104,7 @@ class _Stage:
             frames[group.id] = Frame(judgements=judgements, alerts=alerts, breached=self._breached(group, slot))
         if slot in self.trial.asserted_slots:
             self.film.frames[slot] = frames
-        self.sight.close(slot, {group: frame.alerts for group, frame in frames.items()})
+        self.answers.close(slot, {group: frame.alerts for group, frame in frames.items()})
 
     def _breached(self, group: Group, slot: datetime) -> Mapping[str, Mapping[Labels, float]]:
         if slot not in self.trial.asserted_slots:
@@ -114,7 +115,7 @@ class _Stage:
         """Look at a group that nothing depends on: its rules must be possible to evaluate all the same."""
         if group.source in (PROBE, SIGNAL):
             return
-        told = self.sight.told(group, slot)
+        told = self.answers.told(group, slot)
         several = [rule for rule in group.rules if has_several(told[rule.id])]
         self._check(group, {rule.id: judge(rule, told[rule.id], {}, limit=group.limit) for rule in several}, slot)
 
@@ -126,7 +127,7 @@ class _Stage:
         if reason := self._outage(group.source, self.replay.now):
             failure = Failure(reason, "the test says that there is no road to it")
             return {rule.id: Observation(measured=failure) for rule in group.rules}
-        return self.sight.told(group, slot)
+        return self.answers.told(group, slot)
 
     def _outage(self, source: str, now: datetime) -> Unknown | None:
         """Return why a data source cannot be reached now; a slot of the past is read by the road of the present."""

@@ -13,14 +13,14 @@ from rollback_guard.adapters.ephemeral import EphemeralError, PrometheusMissing,
 from rollback_guard.config import yamlfile
 from rollback_guard.config.document import Document, decode, read
 from rollback_guard.config.load import load
-from rollback_guard.config.places import DocumentError, KeyPath
+from rollback_guard.config.places import DocumentError
 from rollback_guard.config.problems import Level, Problem, quoted
 from rollback_guard.config.validate import validate
 from rollback_guard.core.model import Policy
 from rollback_guard.core.promql.tokens import PromqlError
 from rollback_guard.ports import Clock
 from rollback_guard.workbench.trials.document import TrialFile
-from rollback_guard.workbench.trials.expect import Mismatch, mismatches
+from rollback_guard.workbench.trials.expect import failures_of
 from rollback_guard.workbench.trials.failure import EvaluationError
 from rollback_guard.workbench.trials.mistakes import mistakes_in
 from rollback_guard.workbench.trials.perform import perform
@@ -111,11 +111,9 @@ class Bench:
     def _failures(self, trial: Trial, progress: Callable[[float], None]) -> list[Failure]:
         try:
             performance = perform(self._world, trial, progress=progress)
-            failures = [_failure(trial, each) for each in mismatches(performance, width=self._width)]
-            failures += [_refused(trial, *each) for each in performance.film.refusals]
+            return failures_of(performance, width=self._width)
         except (EvaluationError, WriteRefused, PromqlError) as error:
             return [Failure(line=trial.line, what="the test cannot be played", detail=str(error))]
-        return failures
 
     def _rules_of(self, document: Document, file: TrialFile, base: Path) -> tuple[Rules | None, tuple[Problem, ...]]:
         paths: dict[Path, None] = {}
@@ -159,19 +157,3 @@ def _file(path: Path) -> tuple[Document | None, TrialFile | None, list[Problem]]
     valid, found = validate(document, TrialFile)
     problems += found
     return document, valid.model if valid and not problems else None, problems
-
-
-def _failure(trial: Trial, mismatch: Mismatch) -> Failure:
-    return Failure(
-        line=trial.document.key_mark(mismatch.path).line,
-        what=mismatch.what,
-        missing=mismatch.missing,
-        surplus=mismatch.surplus,
-        hints=mismatch.hints,
-        detail=mismatch.chart,
-    )
-
-
-def _refused(trial: Trial, path: KeyPath, why: str) -> Failure:
-    line = trial.document.key_mark(path).line
-    return Failure(line=line, what=f"what `{path[-2]}` asks for is refused", detail=why)

@@ -17,10 +17,10 @@ from rollback_guard.core.notation import NotationError, is_stale, parse_series
 from rollback_guard.core.observation import ROAD, Answer, Failure, Observation
 from rollback_guard.core.promql.shift import shifted, with_default_step
 from rollback_guard.core.units import format_duration
+from rollback_guard.workbench.trials.chapter import ALERTS, ALERTS_FOR_STATE
 from rollback_guard.workbench.trials.course import course_of
-from rollback_guard.workbench.trials.document import EPOCH
 from rollback_guard.workbench.trials.failure import EvaluationError
-from rollback_guard.workbench.trials.order import ALERTS, ALERTS_FOR_STATE
+from rollback_guard.workbench.trials.fields import EPOCH
 from rollback_guard.workbench.trials.trial import Trial
 from rollback_guard.workbench.trials.world import Observations, World
 

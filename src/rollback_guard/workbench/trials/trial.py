@@ -14,8 +14,9 @@ from rollback_guard.config.recordings import Recording
 from rollback_guard.core.model import Group, Policy, Rule, labels_of
 from rollback_guard.core.promql.reach import may_read
 from rollback_guard.core.promql.tokens import PromqlError, scan
-from rollback_guard.workbench.trials.document import EPOCH, AlertRuleTest, AlertStateTest, TrialFile, TrialSection
-from rollback_guard.workbench.trials.order import OF_ALERTS, Chapter, chapters_of, expressions_of
+from rollback_guard.workbench.trials.chapter import OF_ALERTS, Chapter, chapters_of, expressions_of
+from rollback_guard.workbench.trials.document import AlertRuleTest, AlertStateTest, TrialFile, TrialSection
+from rollback_guard.workbench.trials.fields import EPOCH
 
 ASSERTIONS = ("alert_rule_test", "alert_state_test", "decision_test", "promql_expr_test")
 """The keys of a test that expect something."""
@@ -96,11 +97,12 @@ class Trial:
 
     @cached_property
     def asserted_rules(self) -> frozenset[str]:
-        """The rules of which something is expected, and those of the guards of which something is."""
+        """The rules of which something is expected, and those of guards of which something is or that get orders."""
         names = {each.alertname for each in self._of_alerts}
         found = {rule.id for name in names for rule in self.by_name.get(name, ())}
-        guards = {each.guard for each in self.section.decision_test} & self.policy.guards.keys()
-        return frozenset(found.union(*(self.policy.guards[guard].rules for guard in guards)))
+        named = {each.guard for each in self.section.decision_test}.union(each.guard for each in self.section.orders)
+        guards = [guard for guard in self.policy.guards.values() if guard.name in named]
+        return frozenset(found.union(*(guard.rules for guard in guards)))
 
     @cached_property
     def cast(self) -> Policy:
@@ -110,7 +112,7 @@ class Trial:
         exprs = self.queries.union(
             expr for chapter in self.chapters for item in chapter.items for expr in expressions_of(item)
         )
-        if section.decision_test or section.signals or section.rollouts or cures:
+        if section.decision_test or section.signals or section.rollouts or section.orders or cures:
             return self.policy
         if any(may_read(expr, OF_ALERTS) for expr in exprs):
             return self.policy
@@ -140,6 +142,10 @@ class Trial:
         """Where it stands in its file."""
         return self.document.key_mark(self.path).line
 
+    def line_of(self, kind: str, number: int) -> int:
+        """Return where an item of one of its lists stands in its file."""
+        return self.document.key_mark((*self.path, kind, number)).line
+
     def problem(self, id_: str, message: str, *at: str | int, hint: str = "") -> Problem:
         """Return a problem at a part of the test."""
         return self.document.problem(id_, message, self.document.value_mark((*self.path, *at)), hint=hint)
@@ -160,21 +166,7 @@ def trials_of(document: Document, file: TrialFile, rules: Rules) -> list[Trial]:
 
 def _trial(document: Document, number: int, section: TrialSection, file: TrialFile, rules: Rules) -> Trial:
     interval = file.evaluation_interval
-    offset = (section.start_timestamp - EPOCH) % interval
-    external = labels_of(section.external_labels)
-    groups = [
-        replace(
-            group,
-            interval=interval,
-            offset=offset,
-            rules=tuple(
-                replace(rule, external_labels=external, external_url=section.external_url) for rule in group.rules
-            )
-            if external or section.external_url
-            else group.rules,
-        )
-        for group in rules.policy.groups.values()
-    ]
+    groups = [_played(group, section, interval) for group in rules.policy.groups.values()]
     chapters = chapters_of(groups, rules.recordings, file.group_eval_order)
     place = {chapter.group.id: number for number, chapter in enumerate(chapters) if chapter.group is not None}
     groups.sort(key=lambda group: place.get(group.id, len(chapters)))
@@ -191,3 +183,11 @@ def _trial(document: Document, number: int, section: TrialSection, file: TrialFi
         fuzzy=file.fuzzy_compare,
         end=max((each.eval_time for key in ASSERTIONS for each in getattr(section, key)), default=timedelta(0)),
     )
+
+
+def _played(group: Group, section: TrialSection, interval: timedelta) -> Group:
+    """Return a group as it is evaluated in a test: at its slots, with its external labels and URL."""
+    external, url, rules = labels_of(section.external_labels), section.external_url, group.rules
+    if external or url:
+        rules = tuple(replace(rule, external_labels=external, external_url=url) for rule in rules)
+    return replace(group, interval=interval, offset=(section.start_timestamp - EPOCH) % interval, rules=rules)

@@ -20,8 +20,8 @@ from rollback_guard.core.observation import Observation
 from rollback_guard.core.promql.reach import reach
 from rollback_guard.core.promql.shift import alignment, with_default_step
 from rollback_guard.specs import Endpoint
-from rollback_guard.workbench.trials.document import EPOCH
-from rollback_guard.workbench.trials.order import expressions_of
+from rollback_guard.workbench.trials.chapter import expressions_of
+from rollback_guard.workbench.trials.fields import EPOCH
 from rollback_guard.workbench.trials.trial import Trial
 from rollback_guard.workbench.unheard import Unheard
 

@@ -1,9 +1,10 @@
-"""See what the server says of a trial: all slots at once where that is the same, else one after the other."""
+"""Ask the server what it says of a trial: of all slots at once where that is the same, else of one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from rollback_guard.config.recordings import Recording
 from rollback_guard.core.alert import Alert
@@ -13,7 +14,7 @@ from rollback_guard.core.model import Group, Labels, Rule
 from rollback_guard.core.observation import Observation, Reading
 from rollback_guard.core.promql.reach import looks_ahead, may_read
 from rollback_guard.core.state import State
-from rollback_guard.workbench.trials.order import OF_ALERTS, Chapter, expressions_of, reads
+from rollback_guard.workbench.trials.chapter import OF_ALERTS, Chapter, expressions_of, reads
 from rollback_guard.workbench.trials.scene import Scene
 from rollback_guard.workbench.trials.world import Observations
 
@@ -25,6 +26,22 @@ PARTS_KEPT = 4
 
 AlertsOf = Mapping[str, Mapping[Labels, Alert]]
 """The active alerts by rule."""
+
+
+class Answers(Protocol):
+    """What the data sources say where no outage keeps them from it."""
+
+    def open(self, group: Group, slot: datetime, state: State) -> None:
+        """Let the time of a group come: all groups before it were evaluated."""
+        ...
+
+    def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
+        """Return what is said of one slot of a group that was opened, by rule id."""
+        ...
+
+    def close(self, slot: datetime, alerts: Mapping[str, AlertsOf]) -> None:
+        """Hear of a slot after it was evaluated: the active alerts of each group, by rule."""
+        ...
 
 
 class Stretches:
@@ -54,7 +71,7 @@ class Stretches:
 
 
 class AllAtOnce:
-    """See what is the same whether it is asked slot by slot or for all of the time."""
+    """Tell what is the same whether it is asked slot by slot or for all of the time."""
 
     def __init__(self, scene: Scene) -> None:
         trial = scene.trial
@@ -77,7 +94,7 @@ class AllAtOnce:
 
 
 class SlotBySlot:
-    """See one slot after the other, each rule after all that Prometheus evaluates before it has been written.
+    """Tell of one slot after the other, of each rule after all that Prometheus evaluates before it has been written.
 
     Rules that read only what is given are no different here: they are read ahead, or together where the samples
     themselves come slot by slot.
@@ -185,21 +202,21 @@ class SlotBySlot:
 
 
 class Remembered:
-    """See through another sight, and remember the alerts, so that queries can ask for them at the end."""
+    """Pass on other answers, and remember the alerts, so that queries can ask for them at the end."""
 
-    def __init__(self, sight: AllAtOnce, scene: Scene) -> None:
-        self._sight = sight
+    def __init__(self, answers: AllAtOnce, scene: Scene) -> None:
+        self._answers = answers
         self._scene = scene
         self._groups = _groups(scene.trial.chapters)
         self._history = self._scene.history()
 
     def open(self, group: Group, slot: datetime, state: State) -> None:
         """Pass it on."""
-        self._sight.open(group, slot, state)
+        self._answers.open(group, slot, state)
 
     def told(self, group: Group, slot: datetime) -> Mapping[str, Observation]:
         """Pass it on."""
-        return self._sight.told(group, slot)
+        return self._answers.told(group, slot)
 
     def close(self, slot: datetime, alerts: Mapping[str, AlertsOf]) -> None:
         """Remember which alerts were active."""
