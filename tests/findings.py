@@ -8,21 +8,21 @@ from rollback_guard.adapters.actions import registry
 from rollback_guard.config.load import load
 from rollback_guard.workbench.backtest.compare import compare
 from rollback_guard.workbench.backtest.data import Findings, Swept, as_data
-from rollback_guard.workbench.backtest.happenings import Deploy, KnownIncident
-from rollback_guard.workbench.backtest.judge import Past
-from rollback_guard.workbench.backtest.run import Played
-from rollback_guard.workbench.backtest.sweep import tried, variants_of
-from rollback_guard.workbench.backtest.tally import (
+from rollback_guard.workbench.backtest.events import Deploy, KnownIncident
+from rollback_guard.workbench.backtest.plan import plan
+from rollback_guard.workbench.backtest.playback import Played
+from rollback_guard.workbench.backtest.results import (
     BUCKETS,
-    Deed,
-    Episode,
-    GuardTally,
+    BegunAction,
+    GuardIncident,
+    GuardResult,
     Nearest,
-    RuleTally,
-    Spell,
-    Tally,
+    Period,
+    Results,
+    RuleResult,
 )
-from rollback_guard.workbench.backtest.window import plan
+from rollback_guard.workbench.backtest.score import Past
+from rollback_guard.workbench.backtest.sweep import tried, variants_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 LENGTH = timedelta(days=14)
@@ -70,8 +70,8 @@ def hours(number):
     return START + timedelta(hours=number)
 
 
-def spell(first, last=None, *, active=None, **more):
-    return Spell(
+def period(first, last=None, *, active=None, **more):
+    return Period(
         began_at=hours(first),
         ended_at=None if last is None else hours(last),
         active_at=None if active is None else hours(active),
@@ -79,72 +79,72 @@ def spell(first, last=None, *, active=None, **more):
     )
 
 
-def line(tally, low, high, known=range(BUCKETS)):
+def line(results, low, high, known=range(BUCKETS)):
     """Give a rule values: those of a bucket are what two functions say of its number."""
     for number in known:
-        tally.low[number], tally.high[number] = low(number), high(number)
-    return tally
+        results.low[number], results.high[number] = low(number), high(number)
+    return results
 
 
 def errors():
     """A rule that fired in an incident, and once when nothing was the matter."""
-    found = RuleTally(
+    found = RuleResult(
         slots=80640,
         unknown={"no_traffic": 8000, "timeout": 40},
         nearest=Nearest(value=0.23, at=hours(30.5)),
         firing=[
-            spell(30.1, 30.9, active=30.0, value=0.04, why="passed"),
-            spell(150, 150.2, active=149.9, value=0.012, why="passed"),
+            period(30.1, 30.9, active=30.0, value=0.04, why="passed"),
+            period(150, 150.2, active=149.9, value=0.012, why="passed"),
         ],
         firings=2,
-        pending=[spell(60, 60.05, value=0.011)],
+        pending=[period(60, 60.05, value=0.011)],
         pendings=1,
-        longest_pending=spell(60, 60.05),
-        unseen=[spell(0, 2, why="no_traffic"), spell(80, 80.2, why="timeout")],
+        longest_pending=period(60, 60.05),
+        unseen=[period(0, 2, why="no_traffic"), period(80, 80.2, why="timeout")],
     )
     return line(found, lambda n: 0.002, lambda n: 0.23 if 178 <= n <= 182 else 0.012 if n == 892 else 0.003)
 
 
 def latency():
     """A rule that never fired."""
-    found = RuleTally(slots=80640, nearest=Nearest(value=0.4, at=hours(9)))
+    found = RuleResult(slots=80640, nearest=Nearest(value=0.4, at=hours(9)))
     return line(found, lambda n: 0.1, lambda n: 0.1 + 0.3 * (n % 100) / 100)
 
 
 def gone():
     """A rule without a threshold."""
-    return RuleTally(slots=80640, firing=[spell(200.5, 200.9, active=200.4, series=(("job", "shop"),))], firings=1)
+    return RuleResult(slots=80640, firing=[period(200.5, 200.9, active=200.4, series=(("job", "shop"),))], firings=1)
 
 
 def silent():
     """A rule that never had a value."""
-    return RuleTally(slots=80640, unknown={"absent": 80640}, unseen=[spell(0, why="absent")])
+    return RuleResult(slots=80640, unknown={"absent": 80640}, unseen=[period(0, why="absent")])
 
 
 def guard():
     """A guard that acted in one of two incidents, once with a second step, and once without need."""
-    return GuardTally(
-        episodes=[
-            Episode(
+    return GuardResult(
+        incidents=[
+            GuardIncident(
                 id="shop-1",
                 opened_at=hours(30.1),
                 breached_at=hours(30),
                 rules=("shop/Errors",),
-                deeds=[
-                    Deed(at=hours(30.1), action="flag-off", reason="breach"),
-                    Deed(at=hours(30.2), action="roll-back", reason="not_recovered"),
+                actions=[
+                    BegunAction(at=hours(30.1), action="flag-off", reason="breach"),
+                    BegunAction(at=hours(30.2), action="roll-back", reason="not_recovered"),
                 ],
                 ended_at=hours(30.9),
                 decision="hand_over",
                 reason="playbook_exhausted",
                 closed_at=hours(30.9),
             ),
-            Episode(
+            GuardIncident(
                 id="shop-2",
                 opened_at=hours(150),
                 breached_at=hours(149.9),
                 rules=("shop/Errors",),
-                deeds=[Deed(at=hours(150), action="flag-off", reason="breach")],
+                actions=[BegunAction(at=hours(150), action="flag-off", reason="breach")],
                 ended_at=hours(150.2),
                 decision="recovered",
                 reason="verified",
@@ -161,7 +161,7 @@ class Scene:
 
     directory: Path
     rules: str = RULES
-    tallies: dict = field(
+    by_rule: dict = field(
         default_factory=lambda: {
             "shop/Errors": errors(),
             "shop/Latency": latency(),
@@ -182,18 +182,18 @@ class Scene:
         loaded = load([path], action_types=registry.settings_types())
         assert loaded.policy, [problem.render() for problem in loaded.problems]
         planned = plan(loaded.policy, START, START + LENGTH, step=None)
-        tally = Tally(start=START, end=START + LENGTH, rules=self.tallies, guards=self.guards)
+        results = Results(start=START, end=START + LENGTH, rules=self.by_rule, guards=self.guards)
         past = Past(start=START, end=START + LENGTH, deploys=self.deploys, incidents=self.incidents)
         found = Findings(
             files=["rules.yaml"],
             plan=planned,
-            played=Played(tally=tally, read_s=4.5, played_s=4.9),
+            played=Played(results=results, read_s=4.5, played_s=4.9),
             past=past,
             swept=self._swept(planned, past) if self.swept else None,
         )
         if self.compared:
-            other = replace_firing(tally)
-            changes = compare((loaded.policy, tally), (loaded.policy, other), until=START + LENGTH)
+            other = replace_firing(results)
+            changes = compare((loaded.policy, results), (loaded.policy, other), until=START + LENGTH)
             found = replace(found, compared=(["other.yaml"], changes))
         return as_data(found)
 
@@ -202,30 +202,30 @@ class Scene:
         variants = variants_of(planned.policy, self.swept, axes)
         rules = {}
         for number, variant in enumerate(variants):
-            firing = [spell(30 + number / 50, 30.9), *(spell(300 + each, 300.5 + each) for each in range(4 - number))]
-            rules[variant.rule.id] = RuleTally(slots=1, firing=firing, firings=len(firing))
-        tally = Tally(start=START, end=START + LENGTH, rules=rules)
-        return Swept(rule="shop/Errors", op=">", tried=tried(variants, tally, past))
+            firing = [period(30 + number / 50, 30.9), *(period(300 + each, 300.5 + each) for each in range(4 - number))]
+            rules[variant.rule.id] = RuleResult(slots=1, firing=firing, firings=len(firing))
+        results = Results(start=START, end=START + LENGTH, rules=rules)
+        return Swept(rule="shop/Errors", op=">", tried=tried(variants, results, past))
 
 
-def replace_firing(tally):
+def replace_firing(results):
     """Return the same backtest with other rules: one firing is gone, one is new, one comes earlier."""
-    errors, latency = tally.rules["shop/Errors"], tally.rules["shop/Latency"]
-    earlier = spell(30.05, 30.9, active=30.0)
-    return Tally(
-        start=tally.start,
-        end=tally.end,
+    errors, latency = results.rules["shop/Errors"], results.rules["shop/Latency"]
+    earlier = period(30.05, 30.9, active=30.0)
+    return Results(
+        start=results.start,
+        end=results.end,
         rules={
-            **tally.rules,
+            **results.rules,
             "shop/Errors": replace(errors, firing=[earlier]),
-            "shop/Latency": replace(latency, firing=[spell(201, 202)]),
+            "shop/Latency": replace(latency, firing=[period(201, 202)]),
         },
         guards={
-            "shop": GuardTally(
-                episodes=[
+            "shop": GuardResult(
+                incidents=[
                     replace(
-                        tally.guards["shop"].episodes[0],
-                        deeds=[Deed(at=hours(30.05), action="flag-off", reason="breach")],
+                        results.guards["shop"].incidents[0],
+                        actions=[BegunAction(at=hours(30.05), action="flag-off", reason="breach")],
                     )
                 ]
             )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from rollback_guard.cli import main
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases"
@@ -71,8 +75,76 @@ def test_json_holds_all_that_the_text_holds():
             "id": "duration-unit",
             "message": "the duration 5 has no unit",
             "hint": "Write `5s` for seconds.",
+            "also": [],
         }
     ]
+
+
+PRODUCTION = """\
+[guard]
+rules = ["rules.yaml"]
+[prometheus]
+url = "http://127.0.0.1:9090"
+bearer_token_file = "/run/secrets/of-production-only/token"
+[actions.back]
+type = "exec"
+command = ["./back.sh"]
+idempotent = true
+"""
+RULES = """\
+groups:
+- name: shop
+  rules:
+  - {alert: Failed, expr: "failed_total > 5", labels: {service: shop, severity: critical}}
+guards:
+- guard: shop
+  select: {service: shop}
+  playbook: [{action: back, verify: {within: 2m}}]
+"""
+
+
+def invoke(*words, cwd):
+    with contextlib.chdir(cwd):
+        return CliRunner().invoke(main, [*words])
+
+
+def ids_of(ran):
+    return {problem["id"] for problem in json.loads(ran.stdout)["problems"]}
+
+
+def test_a_file_that_only_production_has_is_passed_over_where_that_is_said_and_nowhere_else(tmp_path):
+    (tmp_path / "guard.toml").write_text(PRODUCTION)
+    (tmp_path / "rules.yaml").write_text(RULES)
+    told = {"missing-file", "missing-program", "raw-counter"}
+    assert ids_of(invoke("check", "--output", "json", cwd=tmp_path)) >= told
+    ran = invoke("check", "--output", "json", "--ignore", "missing-file", cwd=tmp_path)
+    assert ids_of(ran) & told == {"missing-program", "raw-counter"}
+    (tmp_path / "back.sh").touch(mode=0o755)
+    words = ("check", "--strict", "--ignore", "missing-file")
+    assert invoke(*words, "--ignore", "raw-counter", cwd=tmp_path).exit_code == 0
+    ran = invoke(*words, cwd=tmp_path)
+    assert (ran.exit_code, "(raw-counter)" in ran.stdout) == (1, True)
+
+
+def test_what_is_passed_over_is_not_counted(tmp_path):
+    (tmp_path / "rules.yaml").write_text(RULES.partition("guards:")[0])
+    ran = invoke("check", "rules.yaml", "--ignore", "raw-counter", cwd=tmp_path)
+    assert (ran.stdout, ran.stderr) == ("", "1 rule, 0 guards in 1 file: fine\n")
+
+
+@pytest.mark.parametrize(
+    ("id_", "words"),
+    [
+        ("mising-file", "there is no check `mising-file`. Did you mean `missing-file`?"),
+        ("promql-syntax", "`promql-syntax` is an error and cannot be switched off"),
+        ("online-syntax", "`online-syntax` is an error and cannot be switched off"),
+        ("", "there is no check ``. docs/checks/README.md lists them"),
+    ],
+)
+def test_what_cannot_be_passed_over_is_a_matter_of_usage(id_, words, tmp_path):
+    ran = invoke("check", "--ignore", id_, "rules.yaml", cwd=tmp_path)
+    assert ran.exit_code == 2
+    assert words in ran.stderr
 
 
 @pytest.mark.parametrize("which", ["rules", "guard"])

@@ -52,7 +52,7 @@ def test_programs_begin_at_the_actions_own_directory_and_inspections_are_looked_
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "back.sh").touch(mode=0o755)
     action = 'cwd = "deploy"\ncommand = ["./back.sh"]\ninspect = ["./is-back.sh"]'
-    said = ("missing-file", f"the file `{tmp_path}/deploy/is-back.sh` does not exist")
+    said = ("missing-program", f"the program `{tmp_path}/deploy/is-back.sh` does not exist")
     assert problems(tmp_path, registry.settings_types(), action) == [said]
     table = action.replace('["./is-back.sh"]', '{ command = ["./is-back.sh"] }')
     assert problems(tmp_path, registry.settings_types(), table) == [said]
@@ -61,7 +61,7 @@ def test_programs_begin_at_the_actions_own_directory_and_inspections_are_looked_
 @pytest.mark.parametrize("name", ["a\\u0000b", "x" * 5_000, "x/" * 3_000])
 def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there(name, tmp_path, action_types):
     ((id_, said),) = problems(tmp_path, action_types, f'command = ["./{name}"]')
-    assert id_ == "missing-file"
+    assert id_ == "missing-program"
     assert said.endswith("` does not exist")
     assert len(said) < 1_100
 

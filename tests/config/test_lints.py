@@ -360,3 +360,103 @@ def test_one_good_evaluation_is_no_recovery(verify, interval, expected, tmp_path
 
 def test_a_rule_behind_a_guard_of_another_file_does_not_act_alone(tmp_path):
     assert lints_in(tmp_path, "up == 0", acts=True, guard="") == []
+
+
+PLACES = {
+    "short-range": [
+        "sum(rate(x_total[5m])) / sum(rate(x_total^[15s])) > 1",
+        'rate(x_total[5m]) > 1 and increase(x_total{a="[15s]"}^[15s]) > 1',
+        "x > 0 and max_over_time(rate(x_total[1m])^[10m:20m]) > 1",
+    ],
+    "rate-of-gauge": ["deriv(app_queue_depth[5m]) > 1 and rate(^app_queue_depth[5m]) > 1"],
+    "raw-counter": [
+        "rate(errors_total[5m]) > 1 and ^errors_total > 5",
+        "max by (errors_total) (^errors_total) > 5",
+        "rate(x_total[5m]) > 1 or deriv(^x_total[5m]) > 1",
+    ],
+    "rate-of-sum": ["rate(x_total[5m]) > 1 and ^rate(sum(x_total)[5m:1m]) > 1"],
+    "quantile-without-le": [
+        "sum(rate(x_seconds_count[5m])) > 1 and histogram_quantile(0.9, ^sum(rate(x_seconds_bucket[5m]))) > 1"
+    ],
+    "nan-in-aggregation": ["sum(rate(b_total[5m])) > 1 and ^sum(rate(a_total[5m]) / rate(b_total[5m])) > 1"],
+    "changing-selection": ["max(topk(3, x)) > 5 and ^topk(3, x) > 5"],
+    "unbounded-label": [
+        'rate(x_total{user_id="a"}[5m]) > 1 and sum by (job, ^user_id) (rate(x_total[5m])) > 1',
+        "max(max by (user_id) (x)) > 1 or max(x) by (^user_id) > 1",
+    ],
+    "absent-label": [
+        'rate(x_total{job="a"}[5m]) > 1 and sum(rate(x_total{job="a", code=~"5.."}[5m])) / sum(rate(^x_total[5m])) > 0.1'
+    ],
+    "pattern-always-matches": [
+        'x{a=".*"} > 1 and x{b!="", a=~^".*"} > 1',
+        'x{b=""} > 1 and x{a=~^""} > 1',
+        "x{a=~'b', b=~^'.*'} > 1",
+    ],
+    "status-pattern": ['rate(x_total{path="5"}[5m]) > 1 and rate(x_total{path=~"5", code=~^"5"}[5m]) > 1'],
+    "threshold-side": ['up{a=">"} ^> 0'],
+    "threshold-unit": [
+        'x > 5 and sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > ^5',
+        '^5 < sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m]))',
+    ],
+    "never-fires": ["x < 0 and rate(x_total[5m]) ^< 0", "0 ^> rate(x_total[5m])"],
+    "always-fires": ["0 ^<= rate(x_total[5m])", 'up{a="<="} ^<= 1'],
+    "absent-for": ['x{a="absent"} > 1 or ^absent(x)'],
+}
+"""In each expression another such word comes first; the mark stands before the one that is meant."""
+
+ACTING_PLACES = {
+    "unscoped-selector": ["rate(shop_total[5m]) > 1 and rate(^http_requests_total[5m]) > 5"],
+    "ratio-without-floor": [
+        'sum(rate(x_total{code=~"5..", job="a"}[5m]) / 60) ^/ sum(rate(x_total{job="a"}[5m])) > 0.1'
+    ],
+    "vanishing-label": [
+        'scalar(max by (pod) (y{job="a"})) < sum by (^pod) (rate(x_total[5m]))',
+        "max by (job, ^pod) (sum by (pod, job) (y)) > 5",
+    ],
+    "offset-sees-rollout": [
+        'x - x offset 1w > 2 * x{job="a"} ^offset 10m',
+        'max_over_time(x{job="a"}[5m] offset 1d) < sum(x) - sum_over_time(x{a="offset"}[1m] ^offset 2m)',
+    ],
+}
+
+
+MARKED = [
+    (id_, marked, acts)
+    for group, acts in ((PLACES, False), (ACTING_PLACES, True))
+    for id_, each in group.items()
+    for marked in each
+]
+
+
+@pytest.mark.parametrize(("id_", "marked", "acts"), MARKED)
+def test_a_finding_stands_at_the_very_part_that_it_is_about(id_, marked, acts, tmp_path):
+    before, _, behind = marked.partition("^")
+    more = "for: 0s," if id_ == "absent-for" else ""
+    lints_in(tmp_path, before + behind, acts=acts, more=more)
+    text = (tmp_path / "rules.yaml").read_text()
+    if id_ == "absent-for":  # which is told at `for` where that is written
+        (tmp_path / "rules.yaml").write_text(text := text.replace(" for: 0s,", ""))
+    found = [it for it in load([tmp_path / "rules.yaml"], action_types={}, lint=True).problems if it.id == id_]
+    written = (before + behind).replace("'", "''")
+    expected = text.splitlines()[4].index(written) + len(before.replace("'", "''")) + 1
+    assert [(it.line, it.column) for it in found] == [(5, expected)], [it.render() for it in found]
+
+
+@pytest.mark.parametrize(
+    ("step", "interval"), [("{action: back, verify: {stable_for: ^0s}}", "15s"), ("^{action: back}", "5m")]
+)
+def test_a_step_that_nothing_verifies_is_told_at_its_stable_for_where_that_is_written(step, interval, tmp_path):
+    guard = GUARD.replace("{action: back}", step.replace("^", ""))
+    lints_in(tmp_path, 'x{job="a"} > 1', acts=True, group=f"interval: {interval}", guard=guard)
+    text = (tmp_path / "rules.yaml").read_text().splitlines()
+    (found,) = [
+        it for it in load([tmp_path / "rules.yaml"], action_types={}, lint=True).problems if it.id == "unverified-step"
+    ]
+    assert text[found.line - 1][found.column - 1 :].startswith(step.partition("^")[2].partition("}")[0])
+
+
+def test_every_lint_of_an_expression_is_held_to_its_place():
+    held = {*PLACES, *ACTING_PLACES}
+    of_files = {"for-interval", "for-exceeds-window", "unverified-step", "uninspected-action"}
+    of_labels = {"critical-unselected", "selects-no-critical"}
+    assert held | of_files | of_labels == set(LINTS)

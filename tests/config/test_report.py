@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from rollback_guard.cli import main
-from rollback_guard.config.problems import Level, Problem
+from rollback_guard.config.problems import Elsewhere, Level, Problem
 from rollback_guard.config.report import annotation
 
 WARNED = "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: errors_total > 5\n"
@@ -47,7 +47,7 @@ def test_github_shows_a_problem_beside_its_line(tmp_path):
     place, _, said = line.removeprefix("::").partition("::")
     assert place == f"warning file={tmp_path}/rules.yaml,line=5,col=11,title=raw-counter"
     message, hint = said.split("%0A")
-    assert message == "the counter `errors_total` only rises: once beyond the threshold it stays there"
+    assert message.startswith("the counter `errors_total` is compared as it is: ")
     assert hint.startswith("Write `increase(errors_total[5m])` for how often, ")
     assert ran.stderr.endswith(": fine, with 1 warning\n")
 
@@ -74,6 +74,23 @@ def test_nothing_in_a_problem_can_end_or_forge_an_annotation():
         "title": "bad-value",
     }
     assert unquote(message) == f"{problem.message}\n{problem.hint}"
+
+
+def test_people_are_shown_a_file_by_its_one_name_and_its_other_places_with_an_end():
+    problem = Problem(
+        path="deploy/../rules/a.yaml",
+        line=1,
+        column=2,
+        severity=Level.WARNING,
+        message="gone",
+        id="online-gone",
+        hint="Mend it.",
+        also=tuple(Elsewhere(f"R{it}", "deploy/../rules/a.yaml" if it else "b/../c.yaml", it, 1) for it in range(7)),
+    )
+    assert problem.render() == (
+        "rules/a.yaml:1:2: warning: gone (online-gone)\n  Mend it. The same in 7 other rules: `R0` (c.yaml:0), "
+        "`R1` (line 1), `R2` (line 2), `R3` (line 3), `R4` (line 4) and 2 more."
+    )
 
 
 @pytest.mark.parametrize(("text", "word"), [(WRONG, "error"), (WARNED, "warning"), (NOTICED, "notice")])

@@ -15,12 +15,12 @@ from rollback_guard.core.promql import names
 from rollback_guard.core.promql.bounds import Bounds, bounds
 from rollback_guard.core.promql.shape import (
     comparisons,
-    kept_labels,
     matches_of,
     metric_of,
     nested,
     peel,
     summarised,
+    told_apart_by,
 )
 from rollback_guard.core.promql.share import division, side
 
@@ -205,7 +205,7 @@ def test_averages_and_extremes_are_looked_through():
     ("expr", "expected"),
     [
         ("x", None),
-        ("sum(x)", set()),
+        ("sum(x)", None),
         ("sum by (a, b) (x)", {"a", "b"}),
         ("sum without (a) (x)", None),
         ("100 * sum by (a) (x) > 5", {"a"}),
@@ -214,14 +214,15 @@ def test_averages_and_extremes_are_looked_through():
         ("sum by (a) (x) / on (a) group_left (b) y", None),
         ("sum by (a) (x) > 1 and y", {"a"}),
         ("sum by (a) (x) or y", None),
-        ("histogram_quantile(0.9, sum by (le, a) (x))", {"a"}),
+        ("histogram_quantile(0.9, sum by (le, a) (x))", {"le", "a"}),
         ("topk(3, sum by (a) (x))", {"a"}),
         ("abs(-sum by (a) (x))", {"a"}),
         ("rate(x[5m])", None),
     ],
 )
 def test_the_labels_of_a_result_are_known_where_an_aggregation_says_them(expr, expected):
-    assert kept_labels(promql.parse(expr)) == expected
+    aggregation = told_apart_by(promql.parse(expr))
+    assert (aggregation and set(aggregation.modifier.labels)) == expected
 
 
 def test_a_selector_tells_its_name_and_its_matchers():

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from rollback_guard.cli import main
 
@@ -72,3 +73,42 @@ def test_every_command_on_the_page_can_be_run(call):
 @pytest.mark.parametrize("block", [body for kind, body in BLOCKS if kind == "yaml"])
 def test_what_people_copy_is_yaml(block):
     assert yaml.safe_load(block)
+
+
+GUARD_FILE = """\
+[guard]
+rules = ["rules.yaml"]
+[prometheus]
+url = "http://127.0.0.1:9090"
+bearer_token_file = "/run/secrets/of-production-only/token"
+[actions.back]
+type = "exec"
+command = ["deploy/back.sh"]
+idempotent = true
+"""
+RULE_FILE = """\
+groups:
+- name: shop
+  rules:
+  - {alert: Failed, expr: "rate(failed_total[1m]) > 5", labels: {service: shop, severity: critical}}
+guards:
+- guard: shop
+  select: {service: shop}
+  playbook: [{action: back}]
+"""
+STRICT = [HOOKS["rollback-guard-check"]["entry"] + " --strict", *(call for call in CALLS if "--strict" in call)]
+
+
+@pytest.mark.parametrize("call", STRICT)
+def test_a_build_is_red_for_a_lost_program_and_not_for_a_secret_of_production(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "guard.toml").write_text(GUARD_FILE)
+    (tmp_path / "rules.yaml").write_text(RULE_FILE)
+    words = shlex.split(call)[1:]
+    lost = CliRunner().invoke(main, words)
+    assert (lost.exit_code, "missing-program" in lost.stdout) == (1, True), lost.output
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "back.sh").touch(mode=0o755)
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 0, found.output
+    assert CliRunner().invoke(main, ["check", "--strict"]).exit_code == 1

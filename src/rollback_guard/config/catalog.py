@@ -85,7 +85,8 @@ CHECKS: Mapping[str, str] = {
     "no-tokens": "The server listens to others than this machine and has no tokens, so it takes no orders.",
     "two-addresses": "Both a URL and a file that holds it are given.",
     "dead-man-timeout": "A call of the dead-man's switch may take longer than the time until the next one.",
-    "missing-file": "A file that is named is not there, or may not be read or executed by this user.",
+    "missing-file": "A secret or a certificate that is named is not there, or may not be read by this user.",
+    "missing-program": "The path of an action's program leads to none, or to one that this user may not execute.",
     "two-credentials": "Both a bearer token and basic authentication are given.",
     # switching off
     "bad-ignore": "A comment for `check` cannot be read, or stands where it says nothing.",
@@ -157,6 +158,7 @@ SWITCHABLE: frozenset[str] = (
     | {
         "literal-secret",
         "missing-file",
+        "missing-program",
         "no-anchor",
         "no-rules",
         "no-tokens",

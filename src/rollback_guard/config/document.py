@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +106,21 @@ class Document:
     def _behind(self, char: str, at: int) -> int:
         found = self.text.find(char, at, at + FARTHEST_CHARACTER)
         return at if found < 0 else found + 1
+
+    def texts_below(self, top: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+        """Yield every text value below a place, with where it stands."""
+        data = self.data
+        for part in top:
+            data = data[part]
+        pending: list[tuple[KeyPath, Any]] = [(top, data)]
+        while pending:
+            path, value = pending.pop()
+            if isinstance(value, dict):
+                pending.extend(((*path, key), item) for key, item in value.items())
+            elif isinstance(value, list):
+                pending.extend(((*path, index), item) for index, item in enumerate(value))
+            elif isinstance(value, str):
+                yield path, value
 
     def problem(self, id_: str, message: str, mark: Mark, *, hint: str = "", level: Level = Level.ERROR) -> Problem:
         """Return a problem at a place, with its source line as excerpt."""

@@ -45,6 +45,24 @@ class Spot:
         mark: Mark = self.document.value_mark(path) if value else self.document.key_mark(path)
         return self.document.problem(id_, message, mark, hint=hint, level=level)
 
+    def problem_within(
+        self, id_: str, message: str, of: tuple[str, str], at: int | None, *, hint: str = "", level: Level
+    ) -> Problem:
+        """Return a problem at one character of a text value, or where the value begins.
+
+        Args:
+            id_: The check that found it.
+            message: What is wrong.
+            of: The value's key, and the value.
+            at: The character, where it is known.
+            hint: What to do.
+            level: How much it matters.
+        """
+        key, text = of
+        path = (*self.path, key)
+        mark = self.document.value_mark(path) if at is None else self.document.mark_within(path, text, at)
+        return self.document.problem(id_, message, mark, hint=hint, level=level)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:

@@ -3,6 +3,7 @@
     # rollback-guard: ignore=for-interval (the gateway batches)      above a rule or a key, or behind its first line
     # rollback-guard: ignore-file=rate-of-gauge                      at the top of a file
     [check] ignore = ["unscoped-selector"]                           in guard.toml
+    rollback-guard check --ignore missing-file                       on this machine, this time
 
 An error is never switched off. What switches off nothing is said, so that no old comment hides a new mistake.
 """
@@ -73,9 +74,11 @@ class Ignores:
 
     Attributes:
         problems: What is wrong with the ignores themselves.
+        everywhere: The ids that are switched off by whoever checks, whatever the files say.
     """
 
     problems: tuple[Problem, ...] = ()
+    everywhere: frozenset[str] = frozenset()
     _of: Mapping[str, tuple[Ignore, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -104,10 +107,24 @@ class Ignores:
         for problem in problems:
             covering = [ignore for ignore in self._of.get(problem.id, ()) if ignore.covers(problem)]
             used.update(covering)
-            if not covering:
+            passed_over = problem.id in self.everywhere and problem.severity is not Level.ERROR
+            if not covering and not passed_over:
                 kept.append(problem)
         idle = (it for id_ in asked for it in self._of.get(id_, ()) if it not in used)
         return in_order([*kept, *map(_unused, idle)])
+
+
+def refusal_of(id_: str) -> tuple[str, str] | None:
+    """Return why a check cannot be switched off, and what to do; ``None`` where it can."""
+    if id_ in SWITCHABLE:
+        return None
+    if id_ in CHECKS or id_ in ONLINE_ERRORS:
+        return f"{quoted(id_)} is an error and cannot be switched off", "Mend it, and remove this."
+    hint = did_you_mean(id_, SWITCHABLE)
+    return (
+        f"there is no check {quoted(id_)}",
+        hint or f"docs/checks/README.md lists them; one is {quoted(next(iter(LINTS)))}.",
+    )
 
 
 def _unused(ignore: Ignore) -> Problem:
@@ -168,20 +185,11 @@ class _Reader:
             )
 
     def _known(self, document: Document, id_: str, mark: Mark) -> bool:
-        if id_ in SWITCHABLE:
+        refusal = refusal_of(id_)
+        if refusal is None:
             return True
-        message, hint = f"there is no check {quoted(id_)}", did_you_mean(id_, SWITCHABLE)
-        if id_ in CHECKS or id_ in ONLINE_ERRORS:
-            message, hint = f"{quoted(id_)} is an error and cannot be switched off", "Mend it, and remove this."
-        self.problems.append(
-            document.problem(
-                "unknown-ignore",
-                message,
-                mark,
-                hint=hint or f"docs/checks/README.md lists them; one is {quoted(next(iter(LINTS)))}.",
-                level=Level.WARNING,
-            )
-        )
+        message, hint = refusal
+        self.problems.append(document.problem("unknown-ignore", message, mark, hint=hint, level=Level.WARNING))
         return False
 
     def _bad(self, document: Document, mark: Mark, message: str, hint: str) -> None:

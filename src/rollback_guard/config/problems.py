@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 WIDEST_EXCERPT = 160
 """Characters of a source line that are shown; a longer line is shown around its caret."""
@@ -14,12 +16,25 @@ LONGEST_QUOTE = 60
 """Characters of a mistaken value that a message repeats."""
 
 
+ELSEWHERE_NAMED = 5
+"""Other places of the same problem that people are told by name; programs are told all of them."""
+
+
 class Level(StrEnum):
     """How much a problem matters: an error refuses the configuration."""
 
     ERROR = "error"
     WARNING = "warning"
     NOTICE = "notice"
+
+
+class Elsewhere(NamedTuple):
+    """Another rule of which the same is to be said, and where."""
+
+    rule: str
+    path: str
+    line: int
+    column: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +46,7 @@ class Problem:
         id: The check that found it; `docs/rules.md` explains each.
         hint: One sentence on what to do; may be empty.
         excerpt: The source line and a caret below it, free of secrets and control characters; may be empty.
+        also: The other rules that have it, where it is told once for all of them.
     """
 
     path: str
@@ -41,16 +57,38 @@ class Problem:
     id: str
     hint: str = ""
     excerpt: str = ""
+    also: tuple[Elsewhere, ...] = ()
+
+    @property
+    def advice(self) -> str:
+        """What to do, and which other rules have it."""
+        return " ".join(part for part in (self.hint, self._also()) if part)
 
     def render(self) -> str:
         """Return the problem as people read it."""
-        head = f"{printable(self.path)}:{self.line}:{self.column}: {self.severity}: {self.message} ({self.id})"
-        return "\n".join(part for part in (head, self.excerpt, f"  {self.hint}" if self.hint else "") if part)
+        head = f"{_plain(self.path)}:{self.line}:{self.column}: {self.severity}: {self.message} ({self.id})"
+        return "\n".join(part for part in (head, self.excerpt, f"  {self.advice}" if self.advice else "") if part)
+
+    def _also(self) -> str:
+        if not self.also:
+            return ""
+        others = "1 other rule" if len(self.also) == 1 else f"{len(self.also)} other rules"
+        named = ", ".join(f"{quoted(it.rule)} ({self._where(it)})" for it in self.also[:ELSEWHERE_NAMED])
+        rest = len(self.also) - ELSEWHERE_NAMED
+        return f"The same in {others}: {named}{f' and {rest} more' if rest > 0 else ''}."
+
+    def _where(self, other: Elsewhere) -> str:
+        return f"line {other.line}" if other.path == self.path else f"{_plain(other.path)}:{other.line}"
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return the problems as they stand in the files, each once."""
     return tuple(sorted(set(problems), key=lambda it: (it.path, it.line, it.column, it.id, it.message)))
+
+
+def _plain(path: str) -> str:
+    """Return a path as people read it: `deploy/../rules/a.yaml` is what a pattern of guard.toml comes to."""
+    return printable(os.path.normpath(path))
 
 
 def printable(text: str) -> str:

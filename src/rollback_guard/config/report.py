@@ -81,6 +81,7 @@ class Report:
                     "id": problem.id,
                     "message": problem.message,
                     "hint": problem.hint,
+                    "also": [other._asdict() for other in problem.also],
                 }
                 for problem in self.problems
             ],
@@ -95,7 +96,7 @@ def annotation(problem: Problem) -> str:
     path = os.path.normpath(problem.path)  # GitHub knows a file by one name only, and not by a way to it
     place = {"file": path, "line": problem.line, "col": problem.column, "title": problem.id}
     properties = ",".join(f"{name}={printable(str(value)).translate(_PROPERTY)}" for name, value in place.items())
-    text = "\n".join(part for part in (problem.message, problem.hint) if part)
+    text = "\n".join(part for part in (problem.message, problem.advice) if part)
     return f"::{problem.severity} {properties}::{text.translate(_DATA)}"
 
 

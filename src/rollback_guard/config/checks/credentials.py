@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rollback_guard.config.document import Document
 from rollback_guard.config.inventory import Inventory
@@ -30,17 +29,8 @@ def check(inventory: Inventory) -> Iterator[Problem]:
 
 def _literals(document: Document, top: KeyPath) -> Iterator[Problem]:
     """Yield the headers below a place whose name promises a secret and whose value refers to none."""
-    data: Any = document.data
-    for part in top:
-        data = data[part]
-    pending: list[tuple[KeyPath, Any]] = [(top, data)]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(((*path, key), item) for key, item in value.items())
-        elif isinstance(value, list):
-            pending.extend(((*path, index), item) for index, item in enumerate(value))
-        elif isinstance(value, str) and _is_literal(path, value):
+    for path, value in document.texts_below(top):
+        if _is_literal(path, value):
             message = f"the header {quoted(path[-1])} seems to hold a secret"
             hint = 'Keep it in a file of its own and write `"${file:/path/to/it}"`, or `"${env:NAME}"`.'
             yield document.problem("literal-secret", message, document.key_mark(path), hint=hint, level=Level.WARNING)

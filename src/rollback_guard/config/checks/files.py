@@ -1,7 +1,8 @@
 """Look for the files that a configuration names: secrets, certificates, programs.
 
-Whoever checks may be another user on another machine, where no secret is: what is missing is a warning. Nothing is
-opened, so that no content can come into a message.
+Whoever checks may be another user on another machine, where no secret is: what is missing is a warning, and programs,
+which are rather beside the configuration, have an id of their own. Nothing is opened, so that no content can come into
+a message.
 """
 
 from __future__ import annotations
@@ -60,19 +61,9 @@ def _problems(inventory: Inventory, settings: Document) -> Iterator[Problem]:
 
 
 def _below(base: Path, document: Document, top: KeyPath) -> Iterator[Problem]:
-    data: Any = document.data
-    for part in top:
-        data = data[part]
-    pending: list[tuple[KeyPath, Any]] = [(top, data)]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(((*path, key), item) for key, item in value.items())
-        elif isinstance(value, list):
-            pending.extend(((*path, index), item) for index, item in enumerate(value))
-        elif isinstance(value, str):
-            files = (Path(anchored_path(base, name)) for name in _named(path, value))
-            yield from islice((it for file in files for it in _missing(document, path, file, os.R_OK)), 1)
+    for path, value in document.texts_below(top):
+        files = (Path(anchored_path(base, name)) for name in _named(path, value))
+        yield from islice((it for file in files for it in _missing("missing-file", document, path, file)), 1)
 
 
 def _named(path: KeyPath, value: str) -> Iterator[str]:
@@ -103,14 +94,16 @@ def _programs(base: Path, document: Document) -> Iterator[Problem]:
             word = words[0] if isinstance(words, list) and words else None
             if isinstance(word, str) and "/" in word and "{" not in word and not word.startswith("~"):
                 path = ("actions", name, *at, 0)
-                yield from _missing(document, path, Path(anchored_path(cwd, word)), os.X_OK)
+                yield from _missing("missing-program", document, path, Path(anchored_path(cwd, word)))
 
 
-def _missing(document: Document, path: KeyPath, file: Path, access: int) -> Iterator[Problem]:
-    if flaw := _flaw(file, access):
-        message = f"the file `{printable(str(file))[:LONGEST_PATH]}` {flaw}"
+def _missing(id_: str, document: Document, path: KeyPath, file: Path) -> Iterator[Problem]:
+    if flaw := _flaw(file, os.X_OK if id_ == "missing-program" else os.R_OK):
+        message = (
+            f"the {'program' if id_ == 'missing-program' else 'file'} `{printable(str(file))[:LONGEST_PATH]}` {flaw}"
+        )
         hint = "Make it executable: `chmod +x`." if flaw == NOT_EXECUTABLE else HINT
-        yield document.problem("missing-file", message, document.value_mark(path), hint=hint, level=Level.WARNING)
+        yield document.problem(id_, message, document.value_mark(path), hint=hint, level=Level.WARNING)
 
 
 NOT_EXECUTABLE = "is not executable"

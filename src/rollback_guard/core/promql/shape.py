@@ -9,7 +9,7 @@ from typing import NamedTuple
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, UnaryExpr, VectorSelector
 
 from rollback_guard.core.condition import MIRRORED, Operator
-from rollback_guard.core.promql import children, constant, is_comparison, value_type, without_parentheses
+from rollback_guard.core.promql import CUTS, children, constant, is_comparison, value_type, without_parentheses
 
 _MATCH_OPERATORS = {
     "MatchOp.Equal": "=",
@@ -26,19 +26,26 @@ class Match(NamedTuple):
     operator: str
     value: str
 
+    @property
+    def text(self) -> str:
+        """The matcher as PromQL writes it."""
+        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'{self.label}{self.operator}"{escaped}"'
+
 
 def matches_of(selector: VectorSelector) -> tuple[Match, ...]:
     """Return the label matchers of a selector, without that of its name."""
-    return tuple(match for match in _matches(selector) if match.label != "__name__")
+    return tuple(match for match in all_matches_of(selector) if match.label != "__name__")
 
 
 def metric_of(selector: VectorSelector) -> str:
     """Return the name of the metric that a selector reads; nothing where it reads several."""
-    named = (match.value for match in _matches(selector) if match.label == "__name__" and match.operator == "=")
+    named = (match.value for match in all_matches_of(selector) if match.label == "__name__" and match.operator == "=")
     return selector.name or next(named, "")
 
 
-def _matches(selector: VectorSelector) -> Iterator[Match]:
+def all_matches_of(selector: VectorSelector) -> Iterator[Match]:
+    """Yield the label matchers of a selector, with that of its name."""
     for matcher in selector.matchers.matchers:
         yield Match(matcher.name, _MATCH_OPERATORS[str(matcher.op)], matcher.value)
     for group in selector.matchers.or_matchers:
@@ -76,9 +83,11 @@ class Compared:
     """A vector that is compared with a constant.
 
     Attributes:
-        alone: The comparison is the whole condition, and no part of one.
+        node: The comparison.
+        alone: It is the whole condition, and no part of one.
     """
 
+    node: BinaryExpr
     measured: Expr
     operator: Operator
     threshold: float
@@ -109,7 +118,7 @@ def _compared(node: BinaryExpr, *, alone: bool) -> Iterator[Compared]:
     for side, other, seen in ((node.lhs, node.rhs, operator), (node.rhs, node.lhs, MIRRORED[operator])):
         threshold = constant.evaluate(other)
         if threshold is not None and value_type(side) == "vector":
-            yield Compared(without_parentheses(side), seen, threshold, alone)
+            yield Compared(node, without_parentheses(side), seen, threshold, alone)
             return
 
 
@@ -154,34 +163,34 @@ def summarised(tree: Expr) -> Expr:
             return tree
 
 
-def kept_labels(tree: Expr) -> frozenset[str] | None:
-    """Return the labels that results have, where an aggregation says so; ``None`` where it cannot be told."""
+def told_apart_by(tree: Expr) -> AggregateExpr | None:
+    """Return the aggregation whose `by` says which labels results have; ``None`` where none does.
+
+    A quantile of buckets drops their `le`, which the aggregation keeps.
+    """
     tree = without_parentheses(tree)
     match tree:
-        case AggregateExpr(modifier=modifier) if str(tree.op) not in ("topk", "bottomk", "limitk", "limit_ratio"):
-            if modifier is None:
-                return frozenset()
-            return frozenset(modifier.labels) if str(modifier.type) == "AggModifierType.By" else None
+        case AggregateExpr(modifier=modifier) if str(tree.op) not in CUTS:
+            return tree if modifier is not None and str(modifier.type) == "AggModifierType.By" else None
         case AggregateExpr(expr=inner) | UnaryExpr(expr=inner):
-            return kept_labels(inner)
+            return told_apart_by(inner)
         case Call(func=func, args=[*args]) if func.name == "histogram_quantile":
-            inside = kept_labels(args[-1])
-            return None if inside is None else inside - {"le"}
+            return told_apart_by(args[-1])
         case Call(func=func, args=[first, *_]) if func.name in ("abs", "clamp_min", "clamp_max", "round", "sort"):
-            return kept_labels(first)
+            return told_apart_by(first)
         case BinaryExpr():
-            return _kept_by_operator(tree)
+            return _told_apart_by_side(tree)
     return None
 
 
-def _kept_by_operator(tree: BinaryExpr) -> frozenset[str] | None:
+def _told_apart_by_side(tree: BinaryExpr) -> AggregateExpr | None:
     if value_type(tree.rhs) == "scalar":
-        return kept_labels(tree.lhs)
+        return told_apart_by(tree.lhs)
     if value_type(tree.lhs) == "scalar":
-        return kept_labels(tree.rhs)
+        return told_apart_by(tree.rhs)
     modifier = tree.modifier
     if str(tree.op) in ("and", "unless") or modifier is None:
-        return kept_labels(tree.lhs)
+        return told_apart_by(tree.lhs)
     if str(modifier.card) != "VectorMatchCardinality.OneToOne" or str(tree.op) == "or":
         return None
-    return kept_labels(tree.lhs)
+    return told_apart_by(tree.lhs)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rollback_guard.adapters.prometheus.catalog import Reply
-from rollback_guard.config.problems import Level, Problem
+from rollback_guard.config.problems import Level
 from rollback_guard.core.observation import Failure, Unknown
 from rollback_guard.core.wording import span
+from rollback_guard.workbench.online.findings import Finding, Told
+from rollback_guard.workbench.online.rules import CheckedRule, Expression
 from rollback_guard.workbench.online.server import Server, shown
-from rollback_guard.workbench.online.subject import Expression, Subject
 
 TOPIC = "what the queries cost"
 
@@ -19,32 +20,32 @@ SHARE = 5
 """A query may take this part of its group's interval: beside it the group has others, and the server has other work."""
 
 
-async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
+async def check(server: Server, rules: Sequence[CheckedRule]) -> list[Told]:
     """Return a finding for every query that takes too much of its group's interval."""
-    places = [(subject, expression) for subject in subjects for expression in subject.expressions]
-    found = await asyncio.gather(*(_problem(server, subject, expression) for subject, expression in places))
-    return [problem for problem in found if problem is not None]
+    asked = [(rule, expression) for rule in rules for expression in rule.expressions]
+    found = await asyncio.gather(*(_measure(server, rule, expression) for rule, expression in asked))
+    return [finding for finding in found if finding is not None]
 
 
-async def _problem(server: Server, subject: Subject, expression: Expression) -> Problem | None:
-    query, most = expression.condition.query, subject.group.interval / SHARE
+async def _measure(server: Server, rule: CheckedRule, expression: Expression) -> Finding | None:
+    query, most = expression.condition.query, rule.group.interval / SHARE
     reply = await server.query(TOPIC, query, stats=True)
     if isinstance(reply, Reply) and reply.took > most:
         # Once may be chance: a cold cache, a busy moment, our own other questions.
         again = await server.query(TOPIC, query, stats=True, again=True)
         reply = again if isinstance(again, Reply) and again.took < reply.took else reply
-    every = shown(subject.group.interval)
+    every = shown(rule.group.interval)
     if isinstance(reply, Failure):
         if reply.reason is not Unknown.TIMEOUT or not server.has_time or "not asked" in reply.detail:
             return None
         message = f"the query had no answer within the time-out of {span(server.endpoint.timeout)}"
         hint = f"Such a rule is unknown, every {every}: {_ADVICE}"
-        return expression.problem("online-slow-query", message, hint=hint, level=Level.WARNING)
+        return expression.finding("online-slow-query", message, hint=hint, level=Level.WARNING)
     if reply.took <= most:
         return None
     message = f"the query takes {span(reply.took)}, and is asked every {every}{_samples(reply)}"
     hint = f"More than a fifth of the interval is too much: {_ADVICE}"
-    return expression.problem("online-slow-query", message, hint=hint, level=Level.WARNING)
+    return expression.finding("online-slow-query", message, hint=hint, level=Level.WARNING)
 
 
 _ADVICE = "make a recording rule of its heavy part, or give the group a longer interval."

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,16 +12,18 @@ from urllib.parse import urlsplit
 from rollback_guard.config.found import Spot
 from rollback_guard.config.inventory import DEFAULT_SOURCE, Inventory
 from rollback_guard.config.load import Loaded
-from rollback_guard.config.problems import Level, Problem, in_order, printable
+from rollback_guard.config.problems import Problem, in_order, printable
 from rollback_guard.config.recordings import recordings_of
 from rollback_guard.config.settings import Datasource
 from rollback_guard.config.surroundings import selectors_of
 from rollback_guard.ports import Clock
 from rollback_guard.secret import redact
 from rollback_guard.specs import Endpoint
-from rollback_guard.workbench.online import cadence, cost, host, kinds, outlook, presence
+from rollback_guard.workbench.online import cost, evaluation, metric_types, presence, scrape_interval, status
+from rollback_guard.workbench.online.findings import Finding, Settled, Told, told_once, without_consequences
+from rollback_guard.workbench.online.report import Report, ServerReport
+from rollback_guard.workbench.online.rules import CheckedRule, rules_by_source
 from rollback_guard.workbench.online.server import Progress, Server
-from rollback_guard.workbench.online.subject import Subject, subjects_of
 
 TIME_LIMIT = timedelta(seconds=55)
 """For all questions together: a person waits for the answer, and so may a pull request."""
@@ -33,44 +34,6 @@ LONGEST_WORDS = 500
 
 class NotOnlineError(ValueError):
     """Say why there is nobody to ask."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerReport:
-    """What became of one data source.
-
-    Attributes:
-        unreachable: Why it gave no answer; empty where it did.
-        questions: Requests that it got.
-        not_asked: What is not known of it, each a phrase with its reason.
-    """
-
-    name: str
-    url: str
-    version: str = ""
-    unreachable: str = ""
-    rules: int = 0
-    questions: int = 0
-    took: timedelta = timedelta(0)
-    not_asked: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was found online, beside what the files alone tell."""
-
-    problems: tuple[Problem, ...]
-    servers: tuple[ServerReport, ...]
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether every data source answered."""
-        return not any(each.unreachable for each in self.servers)
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether a rule cannot work with its server at all."""
-        return any(problem.severity is Level.ERROR for problem in self.problems)
 
 
 async def examine(
@@ -95,46 +58,56 @@ async def examine(
     """
     if loaded.policy is None or loaded.inventory is None:
         raise NotOnlineError("the files have errors")
-    subjects = subjects_of(loaded.inventory, loaded.policy)
-    endpoints = _endpoints(loaded, subjects, prometheus)
+    rules = rules_by_source(loaded.inventory, loaded.policy)
+    endpoints = _endpoints(loaded, rules, prometheus)
     until = clock.elapsed() + time_limit
     examined = await asyncio.gather(
         *(
-            _examine(Server(endpoints[name], clock, until=until, progress=progress), its, loaded.inventory)
-            for name, its in subjects.items()
+            _examine(Server(endpoints[name], clock, until=until, progress=progress), its, loaded, loaded.inventory)
+            for name, its in rules.items()
         )
     )
-    problems = in_order(problem for found, _ in examined for problem in found)
-    return Report(problems=problems, servers=tuple(report for _, report in examined))
+    return Report(
+        problems=in_order(problem for problems, _, _ in examined for problem in problems),
+        settled=frozenset(each for _, settled, _ in examined for each in settled),
+        servers=tuple(report for _, _, report in examined),
+    )
 
 
 async def _examine(
-    server: Server, subjects: Sequence[Subject], inventory: Inventory
-) -> tuple[list[Problem], ServerReport]:
+    server: Server, rules: Sequence[CheckedRule], loaded: Loaded, inventory: Inventory
+) -> tuple[Sequence[Problem], Sequence[Settled], ServerReport]:
     begun = server.clock.elapsed()
-    found: list[Problem] = []
+    told: list[Told] = []
     try:
-        who = await host.check(server, partial(_at_source, inventory, server.endpoint.name, subjects[0]))
-        found += who.problems
+        who = await status.check(server, partial(_at_source, inventory, server.endpoint.name, rules[0]))
         if not who.unreachable:
-            said, accepted = await outlook.check(server, subjects, has_data=who.has_data)
-            found += said
+            found, accepted = await evaluation.check(server, rules, has_data=who.has_data)
+            told += found
             recorded = frozenset(recording.name for recording in recordings_of(inventory))
-            found += await presence.check(server, accepted, recorded)
-            for check in (cadence.check, kinds.check, cost.check):
-                found += await check(server, accepted)
+            told += await presence.check(server, accepted, recorded)
+            for check in (scrape_interval.check, metric_types.check, cost.check):
+                told += await check(server, accepted)
     finally:
         await server.close()
-    return found, ServerReport(
+    report = ServerReport(
         name=server.endpoint.name,
         url=printable(server.endpoint.url),
         version=_harmless(who.version),
         unreachable=_harmless(who.unreachable),
-        rules=len(subjects),
+        rules=len(rules),
         questions=server.tally.requests,
         took=server.clock.elapsed() - begun,
         not_asked=() if who.unreachable else tuple(map(_harmless, _not_asked(server))),
     )
+    problems = [*loaded.ignores.sift(who.problems), *_problems(loaded, told)]
+    return problems, [it for it in told if isinstance(it, Settled)], report
+
+
+def _problems(loaded: Loaded, told: Iterable[Told]) -> Sequence[Problem]:
+    """Return what is told of the rules; what one rule has switched off is still told of the others."""
+    findings = without_consequences(it for it in told if isinstance(it, Finding))
+    return told_once(it for it in findings if loaded.ignores.sift([it.problem]))
 
 
 def _harmless(words: str) -> str:
@@ -152,7 +125,7 @@ def _not_asked(server: Server) -> Iterator[str]:
 
 
 def _endpoints(
-    loaded: Loaded, subjects: Mapping[str, Sequence[Subject]], prometheus: str | None
+    loaded: Loaded, rules: Mapping[str, Sequence[CheckedRule]], prometheus: str | None
 ) -> Mapping[str, Endpoint]:
     """Return where each data source is; its credentials stay those that guard.toml names for it."""
     if prometheus is not None:
@@ -161,7 +134,7 @@ def _endpoints(
     if loaded.settings is None:
         if prometheus is None:
             raise NotOnlineError("rule files alone name no Prometheus: give --prometheus URL, or the guard.toml")
-        return {name: _plain(name, prometheus) for name in subjects}
+        return {name: _plain(name, prometheus) for name in rules}
     if prometheus is not None:
         default = known.get(DEFAULT_SOURCE) or _plain(DEFAULT_SOURCE, prometheus)
         known[DEFAULT_SOURCE] = default.at(prometheus.rstrip("/"))
@@ -186,11 +159,11 @@ def _check_url(url: str) -> None:
         raise NotOnlineError("--prometheus: write http://host:port, without user and password")
 
 
-def _at_source(inventory: Inventory, name: str, subject: Subject, id_: str, message: str, **more: Any) -> Problem:
+def _at_source(inventory: Inventory, name: str, first: CheckedRule, id_: str, message: str, **more: Any) -> Problem:
     """Return a finding at the data source in guard.toml; without one, at the first rule that asks it."""
     if inventory.settings is not None:
         path = ("prometheus",) if name == DEFAULT_SOURCE else ("datasources", name)
         spot = Spot(document=inventory.settings.document, path=path)
         if spot.has("url"):
             return spot.problem(id_, redact(message), "url", **more)
-    return subject.expr.problem(id_, message, **more)
+    return first.expr.finding(id_, message, **more).problem

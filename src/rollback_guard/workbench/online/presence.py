@@ -12,23 +12,25 @@ from datetime import datetime, timedelta
 
 from rollback_guard.adapters.prometheus.batch import Result
 from rollback_guard.adapters.prometheus.grid import MILLISECOND, Grid, from_ms, to_ms
-from rollback_guard.config.problems import Level, Problem, quoted
+from rollback_guard.config.problems import Level, quoted
 from rollback_guard.core.observation import Failure
+from rollback_guard.core.promql.reach import LOOKBACK
 from rollback_guard.core.units import format_duration
-from rollback_guard.workbench.online.anatomy import Selector, Use
-from rollback_guard.workbench.online.culprit import Blame, Culprits
+from rollback_guard.workbench.online.findings import Finding, Told
+from rollback_guard.workbench.online.mismatch import Mismatch, Mismatches
+from rollback_guard.workbench.online.rules import CheckedRule, Expression
+from rollback_guard.workbench.online.selectors import Selector, Use
 from rollback_guard.workbench.online.server import Server, last_in, shown
-from rollback_guard.workbench.online.subject import Expression, Subject
 
 TOPIC = "whether selectors exist"
-
-LOOKBACK = timedelta(minutes=5)
-"""How old a sample may be that an instant vector has: Prometheus' own default."""
 
 MINUTE, HOUR, DAY, WEEK = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 
 WRITTEN_WHEN_THEY_FIRE = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
 """Series of alerts: there are none while all is well."""
+
+ABOUT_PATTERNS = ("pattern-always-matches", "status-pattern")
+"""Lints that say of a matcher, without asking, that it matches nothing."""
 
 RECORDED = "A recording rule of these files makes it: load them into the Prometheus too."
 
@@ -46,24 +48,22 @@ class Gone:
     was_not_yet: bool = False
 
 
-async def check(server: Server, subjects: Sequence[Subject], recorded: frozenset[str]) -> list[Problem]:
+async def check(server: Server, rules: Sequence[CheckedRule], recorded: frozenset[str]) -> list[Told]:
     """Return a finding for every selector that selects nothing.
 
     Args:
         server: Who is asked.
-        subjects: The rules.
+        rules: Those whose expressions it takes.
         recorded: Names of metrics that recording rules of the same files make.
     """
-    places = [
-        (expression, use) for subject in subjects for expression in subject.expressions for use in expression.uses
-    ]
+    places = [(expression, use) for rule in rules for expression in rule.expressions for use in expression.uses]
     gone = await _find_gone(server, {use for _, use in places})
-    culprits = Culprits(server)
-    await culprits.find({use.selector for use, found in gone.items() if not found.last_at and not found.was_not_yet})
-    findings = _Findings(server.now, gone, culprits, recorded)
+    mismatches = Mismatches(server)
+    await mismatches.find({use.selector for use, found in gone.items() if not found.last_at and not found.was_not_yet})
+    findings = _Findings(server.now, gone, mismatches, recorded)
     # Twice in one expression is one mistake; of several places the first is shown.
-    first = {(it.spot.path, it.key, use.selector): (it, use) for it, use in places[::-1] if use in gone}
-    return [findings.of(expression, use) for expression, use in reversed(first.values())]
+    first = {(it.watched.id, it.key, use.selector): (it, use) for it, use in places[::-1] if use in gone}
+    return [told for expression, use in reversed(first.values()) for told in findings.of(expression, use)]
 
 
 def count_of(use: Use) -> str:
@@ -121,57 +121,66 @@ def _count_in(selector: Selector, span: timedelta) -> str:
 class _Findings:
     """Say of each selector that selects nothing what that means where it stands."""
 
-    def __init__(self, now: datetime, gone: Mapping[Use, Gone], culprits: Culprits, recorded: frozenset[str]) -> None:
+    def __init__(
+        self, now: datetime, gone: Mapping[Use, Gone], mismatches: Mismatches, recorded: frozenset[str]
+    ) -> None:
         self._now = now
         self._gone = gone
         # What was not there yet a day ago is there: only the expression that asks for that day lacks it.
         self._absent = {use.selector for use, what in gone.items() if not what.was_not_yet}
-        self._culprits = culprits
+        self._mismatches = mismatches
         self._recorded = recorded
 
-    def of(self, expression: Expression, use: Use) -> Problem:
+    def of(self, expression: Expression, use: Use) -> Sequence[Told]:
         found = self._gone[use]
         if found.was_not_yet:
-            return _not_yet(expression, use)
+            return [_not_yet(expression, use)]
         if found.last_at is not None:
-            return self._no_more(expression, use, found.last_at)
-        blame = self._culprits.of(use.selector)
-        return self._never(expression, use) if blame is None else self._no_match(expression, use, blame)
+            return [self._no_more(expression, use, found.last_at)]
+        mismatch = self._mismatches.of(use.selector)
+        return [self._never(expression, use)] if mismatch is None else self._no_match(expression, use, mismatch)
 
-    def _no_more(self, expression: Expression, use: Use, last_at: datetime) -> Problem:
+    def _no_more(self, expression: Expression, use: Use, last_at: datetime) -> Finding:
         may_be_absent = self._may_be_absent(expression, use)
         message = f"{quoted(use.selector.text)} has no series now; it was there until {last_at:%Y-%m-%d %H:%M} UTC"
         hint = f"That is {_roughly(self._now - last_at)} ago. {_meaning(expression, use, may_be_absent=may_be_absent)}"
         level = Level.NOTICE if may_be_absent or use.is_about_absence or _is_alert(use) else Level.WARNING
-        return expression.problem("online-gone", message, hint=hint, level=level, place=use.place)
+        return expression.finding("online-gone", message, hint=hint, level=level, at=use.place)
 
-    def _never(self, expression: Expression, use: Use) -> Problem:
+    def _never(self, expression: Expression, use: Use) -> Finding:
         meaning = _meaning(expression, use, may_be_absent=self._may_be_absent(expression, use))
         message = f"{quoted(use.selector.text)} has no series, and had none in the last 7 days"
-        near = RECORDED if use.selector.name in self._recorded else self._culprits.near(use.selector)
+        if self._mismatches.lacks_metric(use.selector):  # which is one mistake, however its series are chosen
+            message = f"there is no metric {quoted(use.selector.name)}: what is read of it was not there for 7 days"
+        near = RECORDED if use.selector.name in self._recorded else self._mismatches.near(use.selector)
         hint = f"{near} {meaning}".strip()
         level = Level.NOTICE if _is_alert(use) else Level.WARNING
-        return expression.problem("online-never", message, hint=hint, level=level, place=use.place)
+        return expression.finding("online-never", message, hint=hint, level=level, at=use.place)
 
-    def _no_match(self, expression: Expression, use: Use, blame: Blame) -> Problem:
+    def _no_match(self, expression: Expression, use: Use, mismatch: Mismatch) -> Sequence[Told]:
         # What is below the line is chosen by labels that are there: a mistake in one of these is one above it too.
         below = {matcher.label for selector in expression.denominators for matcher in selector.matchers}
-        could_happen = blame.by_value and not {matcher.label for matcher in blame.matchers} <= below
+        could_happen = mismatch.by_value and not {matcher.label for matcher in mismatch.matchers} <= below
         may_be_absent = could_happen and self._may_be_absent(expression, use)
-        hint = f"{blame.hint} {_meaning(expression, use, may_be_absent=may_be_absent)}".strip()
+        hint = f"{mismatch.hint} {_meaning(expression, use, may_be_absent=may_be_absent)}".strip()
         level = Level.NOTICE if may_be_absent or _is_alert(use) else Level.WARNING
-        return expression.problem("online-no-match", blame.message, hint=hint, level=level, place=use.place)
+        matchers = mismatch.matchers
+        at = expression.matcher_place(use, matchers[0]) if len(matchers) == 1 else use.place
+        found = expression.finding("online-no-match", mismatch.message, hint=hint, level=level, at=at)
+        # Whether a pattern can match anything is known now, unless it may still come to match something.
+        settled = [expression.settled(lint, at) for lint in ABOUT_PATTERNS] if level is Level.WARNING else []
+        return [found, *settled]
 
     def _may_be_absent(self, expression: Expression, use: Use) -> bool:
         """Say whether it counts what need not have happened, beside something that is there."""
         return expression.may_not_have_happened(use) and not expression.denominators & self._absent
 
 
-def _not_yet(expression: Expression, use: Use) -> Problem:
+def _not_yet(expression: Expression, use: Use) -> Finding:
     ago = shown(abs(use.offset))
     message = f"{quoted(use.selector.text)} is there now, and was not {ago} ago: there is nothing to compare with yet"
     hint = "Until its history is that long the rule knows nothing."
-    return expression.problem("online-no-history", message, hint=hint, level=Level.WARNING, place=use.place)
+    return expression.finding("online-no-history", message, hint=hint, level=Level.WARNING, at=use.place)
 
 
 def _roughly(span: timedelta) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from promql_parser import BinaryExpr, Call, Expr
 
@@ -20,17 +19,19 @@ def check(asked: Asked) -> Iterator[Problem]:
     hold, interval = asked.rule.for_, asked.found.interval
     if hold >= INTERVALS * interval:
         return
-    name = next((name for name, span in _absences(asked.tree) if span < INTERVALS * interval), None)
-    if name:
+    found = next((call for call in _absences(asked.tree) if promql.longest_range(call) < INTERVALS * interval), None)
+    if found is not None:
         needed = format_duration(INTERVALS * interval)
-        message = f"`{name}` fires at the first gap: a restart of Prometheus, or of its target, is enough"
+        message = f"`{found.func.name}` fires at the first gap: a restart of Prometheus, or of its target, is enough"
         hint = f"Write `for: {needed}` or longer."
-        at = ("for",) if asked.found.spot.has("for") else (asked.key,)
-        yield asked.found.spot.problem("absent-for", message, *at, hint=hint, level=Level.WARNING, value=True)
+        if asked.found.spot.has("for"):
+            yield asked.found.spot.problem("absent-for", message, "for", hint=hint, level=Level.WARNING)
+        else:
+            yield asked.problem("absent-for", message, hint=hint, at=asked.places.of(found))
 
 
-def _absences(tree: Expr) -> Iterator[tuple[str, timedelta]]:
-    """Yield the questions for absence that alone can fulfil the condition, with the range that they look over."""
+def _absences(tree: Expr) -> Iterator[Call]:
+    """Yield the questions for absence that alone can fulfil the condition."""
     pending = [tree]
     while pending:
         node = promql.without_parentheses(pending.pop())
@@ -39,4 +40,4 @@ def _absences(tree: Expr) -> Iterator[tuple[str, timedelta]]:
         elif isinstance(node, BinaryExpr) and promql.is_comparison(node):
             pending.append(node.lhs)
         elif isinstance(node, Call) and node.func.name in promql.ABSENCE:
-            yield node.func.name, promql.longest_range(node)
+            yield node

@@ -43,4 +43,4 @@ def _missing(found: Division, one: Side, other: Side) -> set[str]:
 
 def _problem(asked: Asked, side: Side, label: str, message: str) -> Problem:
     hint = f"Add {quoted(label)} to the matchers of {quoted(side.metric)}, too."
-    return asked.problem("absent-label", message, hint=hint, at=side.metric)
+    return asked.problem("absent-label", message, hint=hint, at=asked.places.of(side.selector))

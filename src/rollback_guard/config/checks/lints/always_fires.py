@@ -27,7 +27,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         if found.always(compared.operator, compared.threshold) and not any(map(_asks_existence, asked.nodes)):
             message = f"this is always `{compared.operator} {compared.threshold:g}`: it {found}"
             hint = "The rule breaches whenever there is an answer. Look at the operator and at the threshold."
-            yield asked.problem("always-fires", message, hint=hint, at=compared.operator.value)
+            yield asked.problem("always-fires", message, hint=hint, at=asked.places.of(compared.node))
 
 
 def _asks_existence(nested: Nested) -> bool:

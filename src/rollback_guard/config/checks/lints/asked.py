@@ -14,8 +14,8 @@ from rollback_guard.config.inventory import DEFAULT_SOURCE, Inventory
 from rollback_guard.config.problems import Level, Problem
 from rollback_guard.config.rulefile import AlertRule
 from rollback_guard.core import promql
+from rollback_guard.core.promql.places import Places
 from rollback_guard.core.promql.shape import Compared, Nested, comparisons, nested
-from rollback_guard.core.promql.tokens import scan
 
 SCRAPE_INTERVAL = timedelta(seconds=15)
 """How often targets are scraped where nobody says so: what most people write into prometheus.yml."""
@@ -48,14 +48,14 @@ class Asked:
         """Return how long a step of a guard is watched."""
         return self.inventory.within(found, step)
 
-    def problem(self, id_: str, message: str, *, hint: str, at: str = "", level: Level = Level.WARNING) -> Problem:
-        """Return a problem of the expression: at a word or text of it, or else at its beginning."""
-        document, path = self.found.spot.document, (*self.found.spot.path, self.key)
-        mark = document.value_mark(path)
-        if at:
-            offset = next((it.start for it in scan(self.text) if at in (it.text, it.text[1:-1])), None)
-            mark = mark if offset is None else document.mark_within(path, self.text, offset)
-        return document.problem(id_, message, mark, hint=hint, level=level)
+    @property
+    def places(self) -> Places:
+        """Where its parts stand; only those that find something want to know."""
+        return Places(self.text, self.tree)
+
+    def problem(self, id_: str, message: str, *, hint: str, at: int | None, level: Level = Level.WARNING) -> Problem:
+        """Return a problem of the expression: at one character of it, or at its beginning where that is not known."""
+        return self.found.spot.problem_within(id_, message, (self.key, self.text), at, hint=hint, level=level)
 
 
 def asked(inventory: Inventory) -> Iterator[Asked]:

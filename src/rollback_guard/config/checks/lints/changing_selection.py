@@ -21,4 +21,4 @@ def check(asked: Asked) -> Iterator[Problem]:
             continue
         if not any(isinstance(outer, AggregateExpr | Call) for outer in around):
             message = f"`{node.op}` returns other series each time: an alert ends when its series is overtaken"
-            yield asked.problem("changing-selection", message, hint=HINT, at=str(node.op))
+            yield asked.problem("changing-selection", message, hint=HINT, at=asked.places.of(node))

@@ -25,7 +25,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         _, inner = peel(node.expr)
         if isinstance(inner, BinaryExpr) and str(inner.op) == "/" and _may_be_zero(inner.rhs):
             message = f"`{node.op}` of ratios: one series without traffic is 0/0, and makes all of it NaN"
-            yield asked.problem("nan-in-aggregation", message, hint=HINT, at=str(node.op))
+            yield asked.problem("nan-in-aggregation", message, hint=HINT, at=asked.places.of(node))
 
 
 def _may_be_zero(tree: Expr) -> bool:

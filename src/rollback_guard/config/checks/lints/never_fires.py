@@ -23,7 +23,8 @@ def check(asked: Asked) -> Iterator[Problem]:
         found = bounds(compared.measured)
         if found.never(compared.operator, compared.threshold):
             message = f"this is never `{compared.operator} {compared.threshold:g}`: it {found}"
-            yield asked.problem("never-fires", message, hint=_hint(compared.measured), at=compared.operator.value)
+            at = asked.places.of(compared.node)
+            yield asked.problem("never-fires", message, hint=_hint(compared.measured), at=at)
 
 
 def _hint(tree: Expr) -> str:

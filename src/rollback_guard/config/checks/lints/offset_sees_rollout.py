@@ -16,9 +16,10 @@ from rollback_guard.core.units import format_duration
 
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the rule whose past is not far enough away for its `for`, or for its guard's playbook."""
-    offset = _offset(asked)
-    if not offset:
+    found = _past(asked)
+    if found is None:
         return
+    offset, selector = found
     seen = offset + promql.longest_range(asked.tree)
     hold = asked.rule.for_
     if hold >= seen:
@@ -26,37 +27,38 @@ def check(asked: Asked) -> Iterator[Problem]:
             f"a change that lasts is seen for {format_duration(seen)}, and then compared with itself: "
             f"it never breaches for {format_duration(hold)}"
         )
-        yield _problem(asked, message, hold)
+        yield _problem(asked, selector, message, hold)
         return
-    for found in asked.guards:
-        needed = hold + sum((asked.within(found, step) for step in found.guard.playbook), timedelta(0))
+    for guard in asked.guards:
+        needed = hold + sum((asked.within(guard, step) for step in guard.guard.playbook), timedelta(0))
         if needed > seen:
             message = (
                 f"after {format_duration(seen)} the past is the incident itself and the rule passes, while the guard "
-                f"{quoted(found.guard.guard)} watches for up to {format_duration(needed)} whether it helped"
+                f"{quoted(guard.guard.guard)} watches for up to {format_duration(needed)} whether it helped"
             )
-            yield _problem(asked, message, needed)
+            yield _problem(asked, selector, message, needed)
             return
 
 
-def _offset(asked: Asked) -> timedelta | None:
-    """Return the shortest way back to a metric that is also read as it is now."""
+def _past(asked: Asked) -> tuple[timedelta, VectorSelector] | None:
+    """Return the shortest way back to a metric that is also read as it is now, and the selector that goes it."""
     present: set[str] = set()
-    past: dict[str, timedelta] = {}
+    past: list[tuple[timedelta, VectorSelector]] = []
     for node, around in asked.nodes:
         if not isinstance(node, VectorSelector) or not (metric := metric_of(node)):
             continue
         outer = (it.offset for it in around if isinstance(it, SubqueryExpr) and it.offset)
         offset = sum(outer, node.offset or timedelta(0))
         if offset > timedelta(0):
-            past[metric] = min(offset, past.get(metric, offset))
+            past.append((offset, node))
         elif not offset and node.at is None:
             present.add(metric)
-    return min((offset for metric, offset in past.items() if metric in present), default=None)
+    both = ((offset, node) for offset, node in past if metric_of(node) in present)
+    return min(both, key=lambda it: it[0], default=None)
 
 
-def _problem(asked: Asked, message: str, needed: timedelta) -> Problem:
+def _problem(asked: Asked, selector: VectorSelector, message: str, needed: timedelta) -> Problem:
     hint = (
         f"Look further back than {format_duration(needed)}: `offset 1d`, or `offset 1w` for the same day of the week."
     )
-    return asked.problem("offset-sees-rollout", message, hint=hint, at="offset")
+    return asked.problem("offset-sees-rollout", message, hint=hint, at=asked.places.offset(selector))

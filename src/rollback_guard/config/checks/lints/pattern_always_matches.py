@@ -19,7 +19,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         for match in matches_of(node):
             if found := _said(match):
                 message, hint = found
-                yield asked.problem("pattern-always-matches", message, hint=hint, at=match.value or '""')
+                yield asked.problem("pattern-always-matches", message, hint=hint, at=asked.places.matcher(node, match))
 
 
 def _said(match: Match) -> tuple[str, str] | None:

@@ -22,7 +22,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         inner = promql.without_parentheses(node.args[-1])
         if isinstance(inner, AggregateExpr) and _drops_le(inner) and _is_of_buckets(inner):
             message = f"`{inner.op}` drops the label `le` that tells the buckets apart: there is never an answer"
-            yield asked.problem("quantile-without-le", message, hint=HINT, at=str(inner.op))
+            yield asked.problem("quantile-without-le", message, hint=HINT, at=asked.places.of(inner))
 
 
 def _drops_le(node: AggregateExpr) -> bool:

@@ -23,7 +23,7 @@ def check(asked: Asked) -> Iterator[Problem]:
             name = _aggregated(promql.without_parentheses(argument))
             if name:
                 message = f"`{node.func.name}` of a `{name}`: the restart of one counter looks like a huge increase"
-                yield asked.problem("rate-of-sum", message, hint=HINT, at=node.func.name)
+                yield asked.problem("rate-of-sum", message, hint=HINT, at=asked.places.of(node))
 
 
 def _aggregated(tree: Expr) -> str:

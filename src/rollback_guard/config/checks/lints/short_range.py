@@ -16,13 +16,20 @@ LEAST, BETTER = 2, 4
 """Scrapes in a range: with fewer than the first there is no answer; with the second one may fail."""
 
 
+def samples_needed(function: str) -> int:
+    """Return how many samples of its range a function needs to tell anything; 0 where it takes none."""
+    if function in promql.NEEDS_TWO:
+        return LEAST
+    return 1 if function.endswith("_over_time") else 0
+
+
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the ranges that are shorter than two scrapes, or than one where one sample is enough."""
     for node, _ in asked.nodes:
         if not isinstance(node, Call):
             continue
         name, ranges = node.func.name, [promql.without_parentheses(argument) for argument in node.args]
-        least = LEAST if name in promql.NEEDS_TWO else 1 if name.endswith("_over_time") else 0
+        least = samples_needed(name)
         for inner in ranges:
             span = inner.range if isinstance(inner, MatrixSelector | SubqueryExpr) else None
             step = inner.step if isinstance(inner, SubqueryExpr) else asked.scrape
@@ -32,7 +39,7 @@ def check(asked: Asked) -> Iterator[Problem]:
                 message = (
                     f"`{name}` over {format_duration(span)} sees {few} of what is {how} every {format_duration(step)}"
                 )
-                yield asked.problem("short-range", message, hint=_hint(how, step), at=name)
+                yield asked.problem("short-range", message, hint=_hint(how, step), at=asked.places.of(inner))
 
 
 def _hint(how: str, step: timedelta) -> str:

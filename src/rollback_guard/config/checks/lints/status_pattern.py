@@ -44,7 +44,7 @@ def check(asked: Asked) -> Iterator[Problem]:
                 effect = "chooses" if match.operator in ("=", "=~") else "leaves out"
                 written = quoted(f'{match.label}{match.operator}"{match.value}"')
                 message = f"no status code matches: {written} {effect} nothing"
-                yield asked.problem("status-pattern", message, hint=_hint(match), at=match.value)
+                yield asked.problem("status-pattern", message, hint=_hint(match), at=asked.places.matcher(node, match))
 
 
 @lru_cache(maxsize=100)

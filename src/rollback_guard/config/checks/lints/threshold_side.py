@@ -34,7 +34,7 @@ def check(asked: Asked) -> Iterator[Problem]:
             message = f"this measures {what}, and breaches {_when(compared)}: that is when all is well"
             turned = "<" if good > 0 else ">"
             hint = f"Turn the comparison around, `{turned}`; a condition says what is wrong."
-            yield asked.problem("threshold-side", message, hint=hint, at=operator.value)
+            yield asked.problem("threshold-side", message, hint=hint, at=asked.places.of(compared.node))
 
 
 def _when(compared: Compared) -> str:

@@ -13,7 +13,6 @@ from rollback_guard.core.condition import Operator
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.shape import Compared, metric_of, summarised
 from rollback_guard.core.promql.share import division
-from rollback_guard.core.promql.tokens import Kind, Token, scan
 
 REQUESTS = frozenset({"http", "grpc", "rpc", "request", "requests", "response", "responses", "latency", "api"})
 """Words of what takes seconds at most; a batch may well take hours."""
@@ -30,7 +29,7 @@ def check(asked: Asked) -> Iterator[Problem]:
         if is_percentage_of_ratio(compared):
             message = f"a ratio lies between 0 and 1, and is compared with {compared.threshold:g}"
             hint = f"If {compared.threshold:g}% is meant, write {compared.threshold / 100:g}."
-            yield asked.problem("threshold-unit", message, hint=hint, at=_written(asked, compared))
+            yield asked.problem("threshold-unit", message, hint=hint, at=asked.places.threshold(compared))
         elif compared.operator in ABOVE and (unit := _unit(compared.measured)):
             yield from _latency(asked, compared, unit)
 
@@ -57,19 +56,7 @@ def _latency(asked: Asked, compared: Compared, unit: str) -> Iterator[Problem]:
         hint = f"If {threshold:g} seconds are meant, write {threshold * 1000:g}."
     else:
         return
-    yield asked.problem("threshold-unit", message, hint=hint, at=_written(asked, compared))
-
-
-def _written(asked: Asked, compared: Compared) -> str:
-    """Return the threshold as the person wrote it, where it is one number."""
-    return next((it.text for it in scan(asked.text) if _is_number(it, compared.threshold)), "")
-
-
-def _is_number(token: Token, value: float) -> bool:
-    try:
-        return token.kind is Kind.NUMBER and float(token.text) == value
-    except ValueError:
-        return False  # a duration, or hexadecimal
+    yield asked.problem("threshold-unit", message, hint=hint, at=asked.places.threshold(compared))
 
 
 def _unit(tree: Expr) -> str:

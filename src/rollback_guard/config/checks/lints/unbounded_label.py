@@ -22,4 +22,4 @@ def check(asked: Asked) -> Iterator[Problem]:
             if label in names.UNBOUNDED:
                 message = f"there is one result for each {quoted(label)}, without a bound"
                 hint = f"Leave {quoted(label)} out of `by`; how many there are says `count(count by ({label}) (…))`."
-                yield asked.problem("unbounded-label", message, hint=hint, at=label)
+                yield asked.problem("unbounded-label", message, hint=hint, at=asked.places.label(node, label))

@@ -24,12 +24,12 @@ def check(asked: Asked) -> Iterator[Problem]:
         return
     if any(isinstance(node, AggregateExpr) and _names_owner(node) for node, _ in asked.nodes):
         return
-    metric = next((metric for it in selectors if (metric := metric_of(it)) in names.SHARED), None)
-    if metric:
+    shared = next((it for it in selectors if metric_of(it) in names.SHARED), None)
+    if shared is not None:
         guard = asked.guards[0].guard.guard
-        message = f"this is {quoted(metric)} of everybody, and the guard {quoted(guard)} acts on it"
+        message = f"this is {quoted(metric_of(shared))} of everybody, and the guard {quoted(guard)} acts on it"
         hint = 'Say whose it is: `{job="checkout"}`, or another label that only this service has.'
-        yield asked.problem("unscoped-selector", message, hint=hint, at=metric)
+        yield asked.problem("unscoped-selector", message, hint=hint, at=asked.places.of(shared))
 
 
 def _names_owner(node: AggregateExpr) -> bool:

@@ -22,6 +22,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
 
 def _judged(found: FoundGuard, number: int, step: PlaybookStep, judges: tuple[Watched, ...]) -> Iterator[Problem]:
     path: tuple[str | int, ...] = ("playbook", number)
+    written = (*path, "verify", "stable_for")
     if all(rule.rule is None for rule in judges):
         message = (
             "nothing is measured that would show whether this helped: the guard waits to be told by another system"
@@ -30,6 +31,7 @@ def _judged(found: FoundGuard, number: int, step: PlaybookStep, judges: tuple[Wa
     elif step.verify.stable_for < (interval := max(rule.interval for rule in judges)):
         stable = format_duration(step.verify.stable_for)
         message = f"one good evaluation would be called a recovery: `stable_for` is {stable}"
+        path = written if found.spot.has(*written) else path
         better = format_duration(3 * interval)
         hint = f"Its rules are evaluated every {format_duration(interval)}: write `verify: {{stable_for: {better}}}`."
     else:

@@ -13,22 +13,22 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from rollback_guard.config.problems import Level, Problem, quoted
+from rollback_guard.config.checks.lints.short_range import BETTER, LEAST, samples_needed
+from rollback_guard.config.problems import Level, quoted
 from rollback_guard.core import promql
 from rollback_guard.core.model import Labels
 from rollback_guard.core.observation import Failure
+from rollback_guard.core.promql.shape import Match
 from rollback_guard.core.units import parse_duration
-from rollback_guard.workbench.online.anatomy import Matcher, Selector, Use
+from rollback_guard.workbench.online.findings import Told
+from rollback_guard.workbench.online.rules import CheckedRule, Expression
+from rollback_guard.workbench.online.selectors import Selector, Use
 from rollback_guard.workbench.online.server import Server, shown
-from rollback_guard.workbench.online.subject import Expression, Subject
 
 TOPIC = "how often samples come"
 
 MEASURED_OVER = "10m"
 """The raw samples that are looked at: the slowest useful scrape interval leaves two of them."""
-
-LEAST, BETTER = 2, 4
-"""Scrapes in a range: with fewer than the first there is no answer; with the second one may fail."""
 
 JOBS_LOOKED_AT = 4
 """Of one selector; those with the fewest samples."""
@@ -37,57 +37,68 @@ SLACK = 1.05
 """A scrape comes a little early or late: what is measured is no rounder than this."""
 
 
-async def check(server: Server, subjects: Sequence[Subject]) -> list[Problem]:
+async def check(server: Server, rules: Sequence[CheckedRule]) -> list[Told]:
     """Return a finding for every range and every `max_age` that is too short for its samples."""
     interested = [
-        (subject, expression, use)
-        for subject in subjects
-        for expression in subject.expressions
+        (rule, expression, use)
+        for rule in rules
+        for expression in rule.expressions
         for use in expression.uses
-        if _is_asked(subject, expression, use)
+        if _is_asked(rule, expression, use)
     ]
     intervals = await _intervals(server, {use.selector for _, _, use in interested})
-    found: list[Problem] = []
-    for subject, expression, use in interested:
+    told: list[Told] = []
+    for rule, expression, use in interested:
         interval = intervals.get(use.selector)
         if interval is not None:
-            found += _of_range(expression, use, interval) + _of_age(subject, expression, use, interval)
-    return list(dict.fromkeys(found))
+            told += _of_range(expression, use, interval) + _of_age(rule, expression, use, interval)
+    return list(dict.fromkeys(told))
 
 
-def _is_asked(subject: Subject, expression: Expression, use: Use) -> bool:
+def _is_asked(rule: CheckedRule, expression: Expression, use: Use) -> bool:
     if not use.selector.name:
         return False  # of several metrics, whose samples cannot be counted side by side
-    return (use.function in promql.NEEDS_TWO and use.range is not None) or _has_age(subject, expression, use)
+    return _needs_samples(use) or _has_age(rule, expression, use)
 
 
-def _has_age(subject: Subject, expression: Expression, use: Use) -> bool:
+def _needs_samples(use: Use) -> bool:
+    return use.range is not None and samples_needed(use.function) > 0
+
+
+def _has_age(rule: CheckedRule, expression: Expression, use: Use) -> bool:
     """Say whether the daemon asks how old its samples are: not those that are old on purpose, nor those of `when`."""
     is_old = bool(use.offset) or use.pinned or bool(promql.ABOUT_AGE & set(use.functions))
-    return subject.rule.max_age is not None and expression.key == "expr" and not is_old
+    return rule.rule.max_age is not None and expression.key == "expr" and not is_old
 
 
-def _of_range(expression: Expression, use: Use, interval: timedelta) -> list[Problem]:
-    if use.function not in promql.NEEDS_TWO or use.range is None or use.range * SLACK >= interval * BETTER:
+def _of_range(expression: Expression, use: Use, interval: timedelta) -> list[Told]:
+    if use.range is None or not _needs_samples(use):
         return []
+    least = samples_needed(use.function)
+    settled = expression.settled("short-range", use.range_place)
+    if use.range * SLACK >= interval * (BETTER if least == LEAST else least):
+        return [settled]
     text = f"{use.selector.text}[{shown(use.range)}]"
     every = f"{quoted(use.selector.text)} has a sample every {shown(interval)}"
     hint = f"{every}: write [{shown(interval * BETTER)}] or more."
-    if use.range * SLACK < interval * LEAST:
-        message = f"{quoted(text)} holds fewer than two samples: {use.function}() makes nothing of them"
-        return [expression.problem("online-short-range", message, hint=hint, level=Level.WARNING, place=use.place)]
+    if use.range * SLACK < interval * least:
+        few = "fewer than two samples" if least == LEAST else "no sample at times"
+        message = f"{quoted(text)} holds {few}: {use.function}() makes nothing of them"
+        level = Level.WARNING
+        return [settled, expression.finding("online-short-range", message, hint=hint, level=level, at=use.range_place)]
     message = f"{quoted(text)} holds fewer than {BETTER} samples: one failed scrape may leave {use.function}() nothing"
-    return [expression.problem("online-short-range", message, hint=hint, level=Level.NOTICE, place=use.place)]
+    level = Level.NOTICE
+    return [settled, expression.finding("online-short-range", message, hint=hint, level=level, at=use.range_place)]
 
 
-def _of_age(subject: Subject, expression: Expression, use: Use, interval: timedelta) -> list[Problem]:
-    max_age = subject.rule.max_age
-    if not _has_age(subject, expression, use) or max_age is None or max_age * SLACK >= interval * LEAST:
+def _of_age(rule: CheckedRule, expression: Expression, use: Use, interval: timedelta) -> list[Told]:
+    max_age = rule.rule.max_age
+    if not _has_age(rule, expression, use) or max_age is None or max_age * SLACK >= interval * LEAST:
         return []
     message = f"max_age {shown(max_age)} is too short: {quoted(use.selector.text)} has a sample every {shown(interval)}"
     what = "between two of them the rule is unknown" if max_age < interval else "one late sample makes the rule unknown"
     hint = f"{what[0].upper()}{what[1:]}: write `max_age: {shown(interval * (LEAST + 1))}` or more."
-    return [expression.problem("online-max-age", message, hint=hint, level=Level.WARNING, place=use.place)]
+    return [expression.finding("online-max-age", message, hint=hint, level=Level.WARNING, at=use.place)]
 
 
 async def _intervals(server: Server, selectors: Iterable[Selector]) -> Mapping[Selector, timedelta]:
@@ -138,7 +149,7 @@ async def _measured(server: Server, selector: Selector, labels: Labels) -> timed
     """Return the usual distance of the raw samples of one series; ``None`` where there are too few."""
     if selector.opaque:
         return None
-    own = (Matcher(key, "=", value) for key, value in labels)
+    own = (Match(key, "=", value) for key, value in labels)
     exact = replace(selector, matchers=tuple(dict.fromkeys((*selector.matchers, *own))))
     reply = await server.query(TOPIC, f"{exact.text}[{MEASURED_OVER}]")
     if isinstance(reply, Failure) or reply.data.get("resultType") != "matrix":

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from promql_parser import Call, Expr, MatrixSelector, SubqueryExpr, VectorSelector
 
 from rollback_guard.core import promql
-from rollback_guard.core.promql.tokens import Kind, join, scan
-
-NAME = "__name__"
-
-_OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One condition on a label."""
-
-    label: str
-    op: str
-    value: str
-
-    @property
-    def text(self) -> str:
-        """The matcher as PromQL writes it."""
-        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'{self.label}{self.op}"{escaped}"'
+from rollback_guard.core.promql.places import Places
+from rollback_guard.core.promql.reach import NAME
+from rollback_guard.core.promql.shape import Match, all_matches_of, metric_of
+from rollback_guard.core.promql.tokens import join, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +25,7 @@ class Selector:
     """
 
     name: str
-    matchers: tuple[Matcher, ...] = ()
+    matchers: tuple[Match, ...] = ()
     opaque: str = ""
 
     @property
@@ -53,10 +37,10 @@ class Selector:
             return self.name
         return f"{self.name}{{{', '.join(matcher.text for matcher in self.matchers)}}}"
 
-    def without(self, matcher: Matcher) -> Selector | None:
+    def without(self, matcher: Match) -> Selector | None:
         """Return it without one matcher; ``None`` where what is left would select everything."""
         rest = tuple(each for each in self.matchers if each != matcher)
-        selects = self.name or any(each.op in {"=", "=~"} and each.value not in {"", ".*"} for each in rest)
+        selects = self.name or any(each.operator in {"=", "=~"} and each.value not in {"", ".*"} for each in rest)
         return replace(self, matchers=rest) if selects else None
 
 
@@ -69,7 +53,9 @@ class Use:
         offset: How much earlier it looks, subqueries around it included.
         pinned: It looks at a fixed time.
         functions: Around it, the innermost first.
-        place: Character of the expression where its name stands; ``None`` where it has none.
+        place: Character of the expression where it begins; ``None`` where that is not known.
+        range_place: The same of the bracket of its range.
+        node: What it is in the syntax tree.
     """
 
     selector: Selector
@@ -78,6 +64,8 @@ class Use:
     pinned: bool = False
     functions: tuple[str, ...] = ()
     place: int | None = None
+    range_place: int | None = None
+    node: VectorSelector | None = field(default=None, compare=False, repr=False)
 
     @property
     def function(self) -> str:
@@ -90,14 +78,9 @@ class Use:
         return bool(promql.ABSENCE & set(self.functions))
 
 
-def uses_of(expr: str) -> tuple[Use, ...]:
+def uses_in(tree: Expr, places: Places | None = None) -> tuple[Use, ...]:
     """Return every selector of an expression, in order of appearance, each in each place."""
-    places = _places(expr)
-    found = []
-    for use in _uses(promql.parse(expr)):
-        left = places.get(use.selector.name, [])
-        found.append(replace(use, place=left.pop(0) if left else None))
-    return tuple(found)
+    return tuple(_uses(tree, places))
 
 
 def selector_of(node: VectorSelector) -> Selector:
@@ -105,26 +88,24 @@ def selector_of(node: VectorSelector) -> Selector:
     if node.matchers.or_matchers:
         bare = join(scan(node.prettify()))
         return Selector(name="", opaque=bare.partition(" @ ")[0].partition(" offset ")[0])
-    matchers = [
-        Matcher(each.name, _OPERATORS[str(each.op).rpartition(".")[2]], each.value) for each in node.matchers.matchers
-    ]
-    name = node.name or next((each.value for each in matchers if each.label == NAME and each.op == "="), "")
+    name, matchers = metric_of(node), tuple(all_matches_of(node))
     is_plain = name.replace("_", "a").replace(":", "a").isalnum() and name.isascii()
     if not is_plain:
-        return Selector(name="", matchers=tuple(matchers))
-    return Selector(name=name, matchers=tuple(each for each in matchers if each.label != NAME))
+        return Selector(name="", matchers=matchers)
+    return Selector(name=name, matchers=tuple(match for match in matchers if match.label != NAME))
 
 
-def _uses(tree: Expr) -> Iterator[Use]:
+def _uses(tree: Expr, places: Places | None) -> Iterator[Use]:
     around = Use(selector=Selector(""))
     pending = [(tree, around)]
     while pending:
         node, around = pending.pop()
         match node:
             case VectorSelector():
-                yield _use(node, around, None)
+                yield _use(node, around, places)
             case MatrixSelector():
-                yield _use(node.vector_selector, around, node.range)
+                at = places.of(node) if places else None
+                yield replace(_use(node.vector_selector, around, places), range=node.range, range_place=at)
                 continue  # what it holds is told
             case Call():
                 around = replace(around, functions=(node.func.name, *around.functions))
@@ -135,22 +116,12 @@ def _uses(tree: Expr) -> Iterator[Use]:
         pending.extend((child, around) for child in reversed(promql.children(node)))
 
 
-def _use(node: VectorSelector, around: Use, range_: timedelta | None) -> Use:
+def _use(node: VectorSelector, around: Use, places: Places | None) -> Use:
     return replace(
         around,
         selector=selector_of(node),
-        range=range_,
         offset=around.offset + (node.offset or timedelta(0)),
         pinned=around.pinned or node.at is not None,
+        place=places.of(node) if places else None,
+        node=node,
     )
-
-
-def _places(expr: str) -> dict[str, list[int]]:
-    """Return where each word of an expression stands that may be the name of a metric."""
-    found: dict[str, list[int]] = {}
-    tokens = scan(expr)
-    for token, after in zip(tokens, (*tokens[1:], None), strict=True):
-        is_called = after is not None and after.text == "("
-        if token.kind is Kind.WORD and not token.braces and not is_called:
-            found.setdefault(token.text, []).append(token.start)
-    return found

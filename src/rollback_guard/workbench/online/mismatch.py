@@ -1,4 +1,4 @@
-"""Name what keeps a selector from selecting anything: its metric, or one of its matchers."""
+"""Find the matcher that keeps a selector from selecting anything, or the metric that is called alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from rollback_guard.config.problems import did_you_mean, quoted
 from rollback_guard.core.observation import Sample
-from rollback_guard.workbench.online.anatomy import NAME, Matcher, Selector
+from rollback_guard.core.promql.reach import NAME
+from rollback_guard.core.promql.shape import Match
+from rollback_guard.workbench.online.selectors import Selector
 from rollback_guard.workbench.online.server import Server
 
 TOPIC = "which matcher matches nothing"
@@ -20,7 +22,7 @@ MOST_NAMES = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blame:
+class Mismatch:
     """The matchers without which a selector would select something.
 
     Attributes:
@@ -28,23 +30,27 @@ class Blame:
         by_value: The labels are there, with other values; they may have these some day.
     """
 
-    matchers: tuple[Matcher, ...]
+    matchers: tuple[Match, ...]
     by_value: bool = True
     message: str
     hint: str
 
 
-class Culprits:
+class Mismatches:
     """Find out for many selectors what is wrong with them, with few questions."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._blames: dict[Selector, Blame] = {}
+        self._found: dict[Selector, Mismatch] = {}
         self._near: dict[Selector, str] = {}
 
-    def of(self, selector: Selector) -> Blame | None:
-        """Return which matcher is to blame; ``None`` where it is the metric, or cannot be told."""
-        return self._blames.get(selector)
+    def of(self, selector: Selector) -> Mismatch | None:
+        """Return which matcher it is; ``None`` where it is the metric, or cannot be told."""
+        return self._found.get(selector)
+
+    def lacks_metric(self, selector: Selector) -> bool:
+        """Say whether nothing at all has its name, whatever it is matched by."""
+        return selector in self._near
 
     def near(self, selector: Selector) -> str:
         """Return a question that names a metric that exists and is called alike, or nothing."""
@@ -58,11 +64,11 @@ class Culprits:
         for selector in ordered:
             samples = said.get(f"count({bare[selector]})") if selector in bare else ()
             if samples or (selector.matchers and not selector.name):
-                await self._blame(selector, samples or ())
+                await self._look_into(selector, samples or ())
             elif samples == () and selector.name:
                 self._near[selector] = did_you_mean(selector.name, await self._metrics())
 
-    async def _blame(self, selector: Selector, bare: tuple[Sample, ...]) -> None:
+    async def _look_into(self, selector: Selector, bare: tuple[Sample, ...]) -> None:
         """Leave out each matcher in turn: which one brings series back, and which values have they?"""
         queries = {
             matcher: f"count by ({matcher.label}) ({_within_an_hour(rest)})"
@@ -70,39 +76,39 @@ class Culprits:
             if matcher.label != NAME and (rest := selector.without(matcher)) is not None
         }
         said = await self._server.instant(TOPIC, queries.values())
-        killers = {matcher: samples for matcher, query in queries.items() if (samples := said[query])}
-        if len(killers) == 1:
-            ((matcher, samples),) = killers.items()
-            self._blames[selector] = await self._one(selector, matcher, samples)
-        elif killers:
-            words = " and ".join(quoted(matcher.text) for matcher in killers)
-            self._blames[selector] = Blame(
-                matchers=tuple(killers),
+        needed = {matcher: samples for matcher, query in queries.items() if (samples := said[query])}
+        if len(needed) == 1:
+            ((matcher, samples),) = needed.items()
+            self._found[selector] = await self._one(selector, matcher, samples)
+        elif needed:
+            words = " and ".join(quoted(matcher.text) for matcher in needed)
+            self._found[selector] = Mismatch(
+                matchers=tuple(needed),
                 message=f"no series of {_name(selector)} has both {words}",
-                hint="; ".join(_values(matcher, samples) for matcher, samples in killers.items()) + ".",
+                hint="; ".join(_values(matcher, samples) for matcher, samples in needed.items()) + ".",
             )
         elif bare:
             number = f"{bare[0].value:.0f}"
-            self._blames[selector] = Blame(
+            self._found[selector] = Mismatch(
                 matchers=selector.matchers,
                 by_value=False,
                 message=f"none of the {number} series of {_name(selector)} has all that {quoted(selector.text)} asks",
                 hint="More than one of the matchers matches nothing.",
             )
 
-    async def _one(self, selector: Selector, matcher: Matcher, samples: tuple[Sample, ...]) -> Blame:
+    async def _one(self, selector: Selector, matcher: Match, samples: tuple[Sample, ...]) -> Mismatch:
         values = _by_frequency(matcher, samples)
         if not values:
             labels = await self._labels(selector)
             near = did_you_mean(matcher.label, labels)
-            return Blame(
+            return Mismatch(
                 matchers=(matcher,),
                 by_value=False,
                 message=f"no series of {_name(selector)} has the label {quoted(matcher.label)}",
                 hint=near or (f"Its labels are {_listed(labels)}." if labels else ""),
             )
-        near = did_you_mean(matcher.value, values) if matcher.op == "=" else ""
-        return Blame(
+        near = did_you_mean(matcher.value, values) if matcher.operator == "=" else ""
+        return Mismatch(
             matchers=(matcher,),
             message=f"{quoted(matcher.text)} matches no series of {_name(selector)}",
             hint=f"{near} {_values(matcher, samples)}.".strip(),
@@ -130,12 +136,12 @@ def _name(selector: Selector) -> str:
     return quoted(selector.name) if selector.name else "the metrics"
 
 
-def _by_frequency(matcher: Matcher, samples: tuple[Sample, ...]) -> list[str]:
+def _by_frequency(matcher: Match, samples: tuple[Sample, ...]) -> list[str]:
     ordered = sorted(samples, key=lambda it: (-it.value, it.labels))
     return [value for sample in ordered for label, value in sample.labels if label == matcher.label]
 
 
-def _values(matcher: Matcher, samples: tuple[Sample, ...]) -> str:
+def _values(matcher: Match, samples: tuple[Sample, ...]) -> str:
     return f"The values of {quoted(matcher.label)} are {_listed(_by_frequency(matcher, samples))}"
 
 

@@ -24,7 +24,7 @@ Place = Callable[..., Problem]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Status:
     """What a server says of itself.
 
     Attributes:
@@ -39,16 +39,16 @@ class Host:
     problems: tuple[Problem, ...] = ()
 
 
-async def check(server: Server, place: Place) -> Host:
+async def check(server: Server, place: Place) -> Status:
     """Find out whether it answers at all, and as whom."""
     alive = await server.query(TOPIC, SIGN_OF_LIFE)
     if isinstance(alive, Failure):
-        return Host(unreachable=f"{alive.reason}: {alive.detail}")
+        return Status(unreachable=f"{alive.reason}: {alive.detail}")
     built = await server.get("which version it is", "/api/v1/status/buildinfo")
     version = built.get("version", "") if isinstance(built, dict) else ""
     no_data = await _heartbeat(server, place)
     problems = (*_clock(alive, place), *no_data)
-    return Host(version=str(version), has_data=not no_data, problems=problems)
+    return Status(version=str(version), has_data=not no_data, problems=problems)
 
 
 def _clock(alive: Reply, place: Place) -> list[Problem]:
