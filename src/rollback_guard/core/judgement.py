@@ -60,7 +60,7 @@ def judge(rule: Rule, observation: Observation, active: Mapping[Labels, Alert], 
     if isinstance(measured, Failure):
         return _blind(measured.reason, measured.detail, active)
     if observation.stale_since is not None:
-        return _blind(Unknown.STALE, f"the newest sample is of {observation.stale_since:%H:%M:%SZ}", active)
+        return _blind(Unknown.STALE, f"no sample is newer than {observation.stale_since:%H:%M:%SZ}", active)
     if isinstance(observation.when, Failure):
         return _blind(observation.when.reason, f"when: {observation.when.detail}", active)
     if len(measured.samples) == 1 and not active and rule.when is None:

@@ -85,7 +85,7 @@ class Observation:
         measured: The answer to the condition's query.
         when: The answer to the query of `when`; ``None`` where the rule has none.
         denominator: The answer to the ratio's denominator; ``None`` where it was not needed.
-        stale_since: Time of the newest sample, set only where it is older than the rule's ``max_age``.
+        stale_since: Set only where no sample is younger than the rule's ``max_age``: no sample is newer than this.
         detail: What a probe saw, for people: "HTTP 503, expected 200".
     """
 

@@ -323,6 +323,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "title": Function(title, ("text",)),
     "toLower": Function(_by_character(str.lower), ("text",)),
     "toUpper": Function(_by_character(str.upper), ("text",)),
+    "urlQueryEscape": Function(quote_plus, ("text",)),
     "urlquery": Function(lambda *values: quote_plus(_text_of(values)), (), "any"),
 }
 
