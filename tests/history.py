@@ -19,9 +19,9 @@ from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.config.load import load
 from rollback_guard.specs import Endpoint
 from rollback_guard.workbench.backtest.history import History
-from rollback_guard.workbench.backtest.play import Player
-from rollback_guard.workbench.backtest.tally import GuardTally, RuleTally, Tally
-from rollback_guard.workbench.backtest.window import orders_of, plan
+from rollback_guard.workbench.backtest.plan import orders_of, plan
+from rollback_guard.workbench.backtest.player import Player
+from rollback_guard.workbench.backtest.results import GuardResult, Results, RuleResult
 from rollback_guard.workbench.unheard import Unheard
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -83,10 +83,12 @@ def past(hours, seed):
     draw = random.Random(seed)
     count = int(timedelta(hours=hours) / SCRAPE)
     times = [ms(START + number * SCRAPE) for number in range(count)]
-    spells = [(draw.randrange(count), draw.randrange(2, 40), draw.choice([0.015, 0.05, 0.3])) for _ in range(4 * hours)]
+    periods = [
+        (draw.randrange(count), draw.randrange(2, 40), draw.choice([0.015, 0.05, 0.3])) for _ in range(4 * hours)
+    ]
     gaps = [(draw.randrange(count), draw.randrange(10, 60)) for _ in range(hours)]
     share = [0.0] * count
-    for first, length, height in spells:
+    for first, length, height in periods:
         share[first : first + length] = [height] * len(share[first : first + length])
     dark = {number for first, length in gaps for number in range(first, first + length)}
     for pod in ("a", "b"):
@@ -140,22 +142,22 @@ def played(policy, url, *, hours, skips=True, deploys=(), step=None, heard=None,
     """Play a policy over the past; what was counted, and the player."""
     end = end or START + timedelta(hours=hours)
     planned = plan(policy, start, end, step=step)
-    tally = Tally(
+    results = Results(
         start=start,
         end=end,
-        rules={rule: RuleTally() for rule in planned.policy.rules},
-        guards={guard: GuardTally() for guard in planned.policy.guards},
+        rules={rule: RuleResult() for rule in planned.policy.rules},
+        guards={guard: GuardResult() for guard in planned.policy.guards},
     )
     orders = orders_of(list(deploys), planned.policy, start, end)
-    player = Player(policy=planned.policy, tally=tally, orders=orders, began=planned.began, skips=skips)
+    player = Player(policy=planned.policy, results=results, orders=orders, began=planned.began, skips=skips)
     if heard is not None:
-        witness = player.replay._heard
-        player.replay._heard = lambda records: (heard.extend(records), witness(records))
+        recorded = player.replay._heard
+        player.replay._heard = lambda records: (heard.extend(records), recorded(records))
     sources = {"prometheus": source_of(url, **changes)}
     with History(tuple(planned.policy.groups.values()), sources, SystemClock(), start=start, end=end) as history:
         for stretch in history.stretches():
             player.play(stretch)
-    return tally, player
+    return results, player
 
 
 class Gate:

@@ -85,7 +85,7 @@ def test_it_tells_when_rules_would_have_fired_and_what_would_have_been_done(here
 
 
 def test_one_that_was_killed_goes_on_where_it_was(here, server, whole):
-    slow = "import sys, time; from rollback_guard.workbench.backtest import history, run; history.FIRST_SLOTS = 30; history.MOST_SLOTS = 30; run.SAVED_EVERY *= 0\nfrom rollback_guard.cli import main; main()"
+    slow = "import sys, time; from rollback_guard.workbench.backtest import history, playback; history.FIRST_SLOTS = 30; history.MOST_SLOTS = 30; playback.SAVED_EVERY *= 0\nfrom rollback_guard.cli import main; main()"
     args = command(here, "--from", made_up.START.isoformat(), "--to", END.isoformat(), "--prometheus", server.url)[3:]
     killed = subprocess.Popen(
         [sys.executable, "-c", slow, *args, "--output", "json"],
@@ -263,7 +263,7 @@ def test_ctrl_c_ends_it_at_once_with_a_word_and_keeps_what_was_played(here, serv
                 released.wait(60)
 
         gate.answer = hold
-        slow = "from rollback_guard.workbench.backtest import run; run.SAVED_EVERY *= 0\nfrom rollback_guard.cli import main; main()"
+        slow = "from rollback_guard.workbench.backtest import playback; playback.SAVED_EVERY *= 0\nfrom rollback_guard.cli import main; main()"
         times = ["--from", made_up.START.isoformat(), "--to", END.isoformat(), "--prometheus", gate.url]
         process = subprocess.Popen(
             [sys.executable, "-c", slow, *command(here, *times)[3:]],
@@ -313,7 +313,7 @@ def test_kept_files_that_somebody_broke_are_left_aside(here, server, whole):
         gate.answer = lambda asked: made_up.DROPPED if made_up.slots_of(asked) > 300 else None
         assert backtest(here, server, url=gate.url).returncode == 3
         kept = list(here.glob("cache/rollback-guard/backtest/*/*.json"))
-        assert {path.name for path in kept} == {"played.json", "window.json"}
+        assert {path.name for path in kept} == {"played.json", "times.json"}
         for path in kept:
             path.write_bytes(b"\xff\x00")
         gate.answer = lambda asked: None
@@ -328,7 +328,7 @@ def test_what_was_kept_of_other_rules_is_left_aside(here, server):
         backtest(here, server, url=gate.url)
         (played,) = here.glob("cache/rollback-guard/backtest/*/played.json")
         kept = json.loads(played.read_text())
-        kept["tally"]["rules"]["shop/Other"] = kept["tally"]["rules"].pop("shop/Slow")
+        kept["results"]["rules"]["shop/Other"] = kept["results"]["rules"].pop("shop/Slow")
         played.write_text(json.dumps(kept))
         gate.answer = lambda asked: None
         done = backtest(here, server, "--output", "json", url=gate.url)

@@ -61,7 +61,11 @@ def rules():
                     max_age=max_age,
                 )
         yield rule(f"plain{seed}", errors, selectors=(errors,), max_age=MAX_AGES[1])
+        fixed = f"sum(rate({requests}[1m] @ end()))"
+        yield rule(f"ends{seed}", f"sum(rate({errors}[1m] @ start())) / {fixed}", denominator=fixed, when=fixed)
+        yield rule(f"within{seed}", f"max_over_time(({errors} @ end () offset 20s)[1m:15s])")
     yield rule("twins", '{__name__=~"twin_.*"} # both')
+    yield rule("twins at the end", '{__name__=~"twin_.*"} @ END # both\n()')
     yield rule("broken", "foo * on () group_left () {__name__=~'errors_total|requests_total'} + on () errors_total")
 
 

@@ -3,9 +3,10 @@
 import pytest
 
 from browser import PROGRAM, browser
-from findings import Scene, hours
-from rollback_guard.workbench.backtest.happenings import Deploy, KnownIncident
+from findings import LENGTH, Scene, hours
+from rollback_guard.workbench.backtest.events import Deploy, KnownIncident
 from rollback_guard.workbench.backtest.page import page
+from rollback_guard.workbench.backtest.results import BUCKETS, SlotValues
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
 
@@ -229,7 +230,7 @@ def test_nothing_is_wider_than_the_window(show, scene, width):
 def test_a_hostile_name_is_shown_and_not_run(show, scene):
     scene.deploys = (Deploy(at=hours(29), version=HOSTILE),)
     scene.incidents = (KnownIncident(start=hours(30), end=hours(31), name=HOSTILE),)
-    scene.tallies["shop/Errors"].firing[0].series = (("pod", HOSTILE),)
+    scene.by_rule["shop/Errors"].firing[0].series = (("pod", HOSTILE),)
     data = scene.data()
     data["rules"][0]["name"] = HOSTILE
     tab = show(data)
@@ -266,3 +267,51 @@ def test_without_javascript_the_tables_are_there_and_no_empty_charts(tab, scene,
     assert figures == 1  # that of the sweep, which is an SVG
     for told in ("The charts need JavaScript", "Fired twice", "2026-03-02 06:06:00", "had that not helped", "/week"):
         assert told in seen
+
+
+def test_near_a_breach_the_value_of_each_evaluation_is_read_and_drawn(show, scene):
+    length = LENGTH / BUCKETS
+    begin = hours(0) + 178 * length  # the bucket in which it fires
+    values = [0.05 + number / 1000 for number in range(41)]
+    scene.by_rule["shop/Errors"].slot_values = [SlotValues(bucket=178, began_at=begin, values=values, breaches=41)]
+    tab = show(scene.data())
+    place_of(tab)
+    seconds = round((begin - hours(0)).total_seconds())
+    tab.ask(f"document.querySelector('#rule-1 a.at').dataset.zoom = '{seconds} {seconds + 600}'")
+    tab.ask("document.querySelector('#rule-1 a.at').click()")
+    place = place_of(tab)
+    first, last = seconds - 1200, seconds + 1800  # what is shown then
+    for number in (0, 7, 39):
+        share = (seconds + 15 * number + 8 - first) / (last - first)
+        tab.mouse("mouseMoved", *at(place, share))
+        tab.settle()
+        assert f"  {+round(values[number] * 100, 3):g}%" in tab.ask(
+            "document.querySelector('#rule-1 figcaption').textContent"
+        )
+
+
+def test_pointing_at_a_choice_lists_all_that_are_there_and_shows_them_in_the_grid(show, scene):
+    scene.swept = "Errors"
+    data = scene.data()
+    first, second, third, *_ = data["sweep"]["tried"]
+    for other in (second, third):
+        other |= {key: first[key] for key in ("false_alarms_per_week", "mean_detection_delay_s")}
+    third["incidents_missed"] = first["incidents_missed"] * 2
+    tab = show(data)
+    tab.ask("document.querySelector('.scatter').scrollIntoView({ block: 'center' })")
+    tab.settle()
+    where = "(({ left, top, width, height }) => [left + width / 2, top + height / 2])(ELEMENT.getBoundingClientRect())"
+    point = tab.ask(where.replace("ELEMENT", "document.querySelector('.point.now')"))
+    tab.mouse("mouseMoved", *point)
+    tab.settle()
+    told = tab.ask("document.getElementById('told').value").splitlines()
+    assert len(told) == 3
+    assert "(now)" in told[0]
+    assert tab.ask("document.querySelectorAll('.heat .lit').length") == 3
+    assert tab.ask("document.querySelectorAll('.point.lit').length") == 1
+    tab.mouse("mouseMoved", *tab.ask(where.replace("ELEMENT", "document.querySelector('.heat td:not(.lit)')")))
+    tab.settle()
+    assert tab.ask("document.getElementById('told').value").splitlines() != told
+    assert tab.ask("document.querySelectorAll('.point.lit').length") == 1
+    tab.ask("document.querySelector('.point.now').focus()")
+    assert tab.ask("document.getElementById('told').value").splitlines() == told

@@ -19,32 +19,32 @@ def server():
         yield running
 
 
-def episodes(server, directory, text, guard="shop"):
-    tally, _ = made_up.played(made_up.policy_of(directory, text), server.url, hours=HOURS)
-    return tally.guards[guard].episodes, tally.guards[guard].held
+def incidents(server, directory, text, guard="shop"):
+    results, _ = made_up.played(made_up.policy_of(directory, text), server.url, hours=HOURS)
+    return results.guards[guard].incidents, results.guards[guard].held
 
 
 def test_a_step_that_needs_approval_is_never_run(server, tmp_path):
-    usual, _ = episodes(server, tmp_path, made_up.RULES)
+    usual, _ = incidents(server, tmp_path, made_up.RULES)
     text = made_up.RULES.replace(FIRST, "{action: flag-off, approve: 10m,")
-    found, held = episodes(server, tmp_path, text)
-    assert any(each.deeds for each in usual)
+    found, held = incidents(server, tmp_path, text)
+    assert any(each.actions for each in usual)
     assert found
     assert held["awaiting_approval"]
-    assert not any(deed.action == "flag-off" for each in found for deed in each.deeds)
+    assert not any(begun.action == "flag-off" for each in found for begun in each.actions)
 
 
 def test_a_step_that_runs_unapproved_is_run_when_the_time_is_up(server, tmp_path):
     text = made_up.RULES.replace(FIRST, "{action: flag-off, approve: 1m, unapproved: run,")
-    found, _ = episodes(server, tmp_path, text)
-    waited = [each.deeds[0].at - each.opened_at for each in found if each.deeds]
+    found, _ = incidents(server, tmp_path, text)
+    waited = [each.actions[0].at - each.opened_at for each in found if each.actions]
     assert waited
     assert set(waited) == {timedelta(minutes=1)}
 
 
 def test_a_veto_that_nobody_speaks_only_delays(server, tmp_path):
-    found, held = episodes(server, tmp_path, made_up.RULES.replace(PLAYBOOK, f"    veto: 45s\n{PLAYBOOK}"))
-    waited = [each.deeds[0].at - each.opened_at for each in found if each.deeds]
+    found, held = incidents(server, tmp_path, made_up.RULES.replace(PLAYBOOK, f"    veto: 45s\n{PLAYBOOK}"))
+    waited = [each.actions[0].at - each.opened_at for each in found if each.actions]
     assert waited
     assert set(waited) == {timedelta(seconds=45)}
     assert held["awaiting_veto"]
@@ -65,19 +65,19 @@ def test_many_guards_that_breach_together_hold_for_the_cause_is_shared(server, t
     policy = made_up.policy_of(tmp_path, text)
     quick, _ = made_up.played(policy, server.url, hours=HOURS)
     slow, _ = made_up.played(policy, server.url, hours=HOURS, skips=False)
-    held = [tally.held.get("storm", 0) for tally in quick.guards.values()]
+    held = [results.held.get("storm", 0) for results in quick.guards.values()]
     assert sum(held) > 0
-    assert {guard: (each.episodes, each.held) for guard, each in quick.guards.items()} == {
-        guard: (each.episodes, each.held) for guard, each in slow.guards.items()
+    assert {guard: (each.incidents, each.held) for guard, each in quick.guards.items()} == {
+        guard: (each.incidents, each.held) for guard, each in slow.guards.items()
     }
 
 
 def test_shadowed_rules_fire_and_nothing_is_done(server, tmp_path):
     text = made_up.RULES.replace("labels: {severity: critical}", "labels: {severity: critical}\n        shadow: true")
-    tally, _ = made_up.played(made_up.policy_of(tmp_path, text), server.url, hours=HOURS)
-    assert tally.rules["shop/Errors"].firings
-    assert not tally.guards["shop"].episodes
-    assert tally.guards["shop"].held["shadow"]
+    results, _ = made_up.played(made_up.policy_of(tmp_path, text), server.url, hours=HOURS)
+    assert results.rules["shop/Errors"].firings
+    assert not results.guards["shop"].incidents
+    assert results.guards["shop"].held["shadow"]
 
 
 def test_a_quiet_night_is_passed_over_and_counted(server, tmp_path):

@@ -14,7 +14,7 @@ from rollback_guard.adapters.ephemeral.message import requests
 from rollback_guard.core.observation import Unknown
 from rollback_guard.workbench.backtest import history
 from rollback_guard.workbench.backtest.history import History, HistoryError
-from rollback_guard.workbench.backtest.window import plan
+from rollback_guard.workbench.backtest.plan import plan
 
 HOURS = 3
 END = made_up.START + timedelta(hours=HOURS)
@@ -38,8 +38,8 @@ def gate(server):
         yield opened
 
 
-def told(tally):
-    return {id_: (each.slots, each.unknown, each.firing, each.pending) for id_, each in tally.rules.items()}
+def told(results):
+    return {id_: (each.slots, each.unknown, each.firing, each.pending) for id_, each in results.rules.items()}
 
 
 def test_a_server_that_allows_few_samples_is_asked_for_less(server, policy, tmp_path):
@@ -80,13 +80,13 @@ def test_what_is_too_large_at_any_length_ends_it_and_names_the_query(policy, ser
 def test_a_rule_that_is_refused_at_any_length_is_only_a_rule(server, policy, gate):
     whole, _ = made_up.played(policy, server.url, hours=HOURS)
     gate.answer = lambda asked: TOO_LONG if asked["query"] == "max(latency_seconds)" else None
-    tally, _ = made_up.played(policy, gate.url, hours=HOURS)
-    slow = tally.rules["shop/Slow"]
+    results, _ = made_up.played(policy, gate.url, hours=HOURS)
+    slow = results.rules["shop/Slow"]
     assert slow.unknown == {Unknown.QUERY_ERROR: slow.slots}
     assert slow.refused == slow.asked
     assert "the limit of 300 points" in slow.details[Unknown.QUERY_ERROR]
-    assert told(tally)["slow/Queue"] == told(whole)["slow/Queue"]
-    assert tally.rules["shop/Errors"].firing == whole.rules["shop/Errors"].firing != []
+    assert told(results)["slow/Queue"] == told(whole)["slow/Queue"]
+    assert results.rules["shop/Errors"].firing == whole.rules["shop/Errors"].firing != []
 
 
 @pytest.mark.parametrize(
@@ -129,23 +129,23 @@ def test_every_query_is_asked_once_for_each_stretch(policy, gate, monkeypatch):
 
 def test_what_is_older_than_all_data_was_not_played(server, policy, tmp_path):
     early = made_up.START - timedelta(hours=2)
-    tally, player = made_up.played(policy, server.url, hours=HOURS, start=early)
+    results, player = made_up.played(policy, server.url, hours=HOURS, start=early)
     usual, _ = made_up.played(policy, server.url, hours=HOURS)
-    assert made_up.START <= tally.data_since["prometheus"] < made_up.START + timedelta(minutes=1)
-    assert not tally.rules["shop/Gone"].firings or tally.rules["shop/Gone"].firing[0].began_at > made_up.START
-    assert {id_: each.firing for id_, each in tally.rules.items()} == {
+    assert made_up.START <= results.data_since["prometheus"] < made_up.START + timedelta(minutes=1)
+    assert not results.rules["shop/Gone"].firings or results.rules["shop/Gone"].firing[0].began_at > made_up.START
+    assert {id_: each.firing for id_, each in results.rules.items()} == {
         id_: each.firing for id_, each in usual.rules.items()
     }
-    assert abs(tally.rules["shop/Slow"].slots - usual.rules["shop/Slow"].slots) <= 2
+    assert abs(results.rules["shop/Slow"].slots - usual.rules["shop/Slow"].slots) <= 2
     assert player.shown < usual.rules["shop/Slow"].slots * 2
 
 
 def test_a_server_without_any_data_has_nothing_to_tell(policy):
     with EphemeralPrometheus.start() as empty:
-        tally, player = made_up.played(policy, empty.url, hours=HOURS)
-    assert tally.data_since == {}
+        results, player = made_up.played(policy, empty.url, hours=HOURS)
+    assert results.data_since == {}
     assert player.shown == 0
-    assert {each.slots for each in tally.rules.values()} == {0}
+    assert {each.slots for each in results.rules.values()} == {0}
 
 
 def test_a_step_longer_than_for_is_played_at_its_slots(policy):

@@ -39,6 +39,19 @@ groups:
       - {alert: Both, expr: 'max(latency) > 0.5 and sum(rate(requests_total[1m])) > 1', for: 30s}
 """
 
+ENDS = """
+groups:
+  - name: shop
+    interval: 15s
+    rules:
+      - alert: Errors
+        expr: |
+          sum by (pod) (rate(errors_total[1m] @ start())) / sum by (pod) (rate(requests_total[1m] @ end())) > 0.02
+        for: 1m
+      - {alert: Slow, expr: 'max(max_over_time((latency @ end())[2m:15s])) >= 0.5', for: 45s}
+"""
+"""Two of them in words about the query itself: whenever the subquery asks, it is for the slot."""
+
 
 def past():
     """Return series without a gap: their values are drawn."""
@@ -82,22 +95,22 @@ def lived(server, tmp_path, monkeypatch):
     return played(server.url, tmp_path)
 
 
-def played(url, directory, *, offset=timedelta(0)):
-    policy = made_up.policy_of(directory, RULES)
+def played(url, directory, *, rules=RULES, offset=timedelta(0)):
+    policy = made_up.policy_of(directory, rules)
     aligned = {id_: replace(group, offset=offset) for id_, group in policy.groups.items()}
     return states_of(made_up.played(replace(policy, groups=aligned), url, hours=HOURS, end=END)[0])
 
 
-def states_of(tally):
+def states_of(results):
     """Return who is pending and who fires, by the number of the slot."""
     found = {number: set() for number in range(COUNT)}
-    for id_, of_rule in tally.rules.items():
+    for id_, of_rule in results.rules.items():
         name = id_.rpartition("/")[2]
-        for spell in of_rule.firing:
-            mark(found, (name, spell.series, "pending"), spell.active_at, spell.began_at)
-            mark(found, (name, spell.series, "firing"), spell.began_at, spell.ended_at)
-        for spell in of_rule.pending:
-            mark(found, (name, spell.series, "pending"), spell.began_at, spell.ended_at)
+        for period in of_rule.firing:
+            mark(found, (name, period.series, "pending"), period.active_at, period.began_at)
+            mark(found, (name, period.series, "firing"), period.began_at, period.ended_at)
+        for period in of_rule.pending:
+            mark(found, (name, period.series, "pending"), period.began_at, period.ended_at)
     return found
 
 
@@ -156,6 +169,13 @@ def promtool(states, directory):
 def told(name, series, state):
     labels = {**dict(series), "alertname": name, "alertstate": state}
     return f"ALERTS{{{', '.join(f'{key}={json.dumps(value)}' for key, value in labels.items())}}}"
+
+
+def test_a_rule_that_names_the_ends_of_its_query_fires_where_it_does_live(server, tmp_path):
+    """An instant query begins and ends at its slot; to a range query both lie somewhere else."""
+    lived, ends = (played(server.url, tmp_path, rules=rules) for rules in (RULES, ENDS))
+    assert ends == {number: {it for it in states if it[0] in ("Slow", "Errors")} for number, states in lived.items()}
+    assert any(ends.values())
 
 
 needs_victoria_metrics = pytest.mark.skipif(

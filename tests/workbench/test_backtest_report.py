@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from findings import INCIDENTS, LENGTH, RULES, START, Scene, hours, spell
+from findings import INCIDENTS, LENGTH, RULES, START, Scene, hours, period
 from rollback_guard.adapters.actions import registry
 from rollback_guard.config.load import load
 from rollback_guard.core.model import Mode
 from rollback_guard.core.observation import Unknown
-from rollback_guard.workbench.backtest.document import as_json
-from rollback_guard.workbench.backtest.happenings import Deploy
-from rollback_guard.workbench.backtest.judge import Past
+from rollback_guard.workbench.backtest.data import as_json
+from rollback_guard.workbench.backtest.events import Deploy
+from rollback_guard.workbench.backtest.plan import plan
 from rollback_guard.workbench.backtest.remarks import Circumstances, refused, remarks_of, without_data
 from rollback_guard.workbench.backtest.report import WIDTH, lines_of
-from rollback_guard.workbench.backtest.tally import MOST_KEPT, GuardTally, Nearest, RuleTally, Tally
-from rollback_guard.workbench.backtest.window import plan
+from rollback_guard.workbench.backtest.results import MOST_KEPT, GuardResult, Nearest, Results, RuleResult
+from rollback_guard.workbench.backtest.score import Past
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_what_a_guard_would_have_done_is_told_step_by_step(scene):
 def test_nothing_is_wider_than_a_screen(scene):
     long = "CheckoutServicePaymentErrorsOfTheThirdKindInEurope"
     scene.rules = RULES.replace("alert: Errors", f"alert: {long}")
-    scene.tallies = {key.replace("Errors", long): each for key, each in scene.tallies.items()}
-    scene.tallies[f"shop/{long}"].nearest = Nearest(value=0.123456789, at=START)
-    scene.tallies["shop/Latency"].nearest = Nearest(value=-123456.789, at=START)
+    scene.by_rule = {key.replace("Errors", long): each for key, each in scene.by_rule.items()}
+    scene.by_rule[f"shop/{long}"].nearest = Nearest(value=0.123456789, at=START)
+    scene.by_rule["shop/Latency"].nearest = Nearest(value=-123456.789, at=START)
     scene.guards["shop"].held = dict.fromkeys(("not_critical", "limit_reached", "cooldown", "blind"), 12345)
     scene.swept = f"shop/{long}"
     data = {
@@ -94,33 +94,33 @@ def test_a_comparison_pairs_what_moved(scene):
 
 
 def test_json_is_json_whatever_was_measured(scene):
-    scene.tallies["shop/Errors"].nearest = Nearest(value=math.inf, at=START)
-    scene.tallies["shop/Latency"].low[3] = -math.inf
+    scene.by_rule["shop/Errors"].nearest = Nearest(value=math.inf, at=START)
+    scene.by_rule["shop/Latency"].low[3] = -math.inf
     found = json.loads(as_json(scene.data()), parse_constant=pytest.fail)
     assert found["rules"][0]["nearest"]["value"] == "+Inf"
     assert found["rules"][1]["line"]["low"][3] == "-Inf"
 
 
-def remarks(tmp_path, *, rules=RULES, tally=None, past=None, step=None, **known):
+def remarks(tmp_path, *, rules=RULES, results=None, past=None, step=None, **known):
     path = tmp_path / "rules.yaml"
     path.write_text(rules)
     loaded = load([path], action_types=registry.settings_types())
     assert loaded.policy, [problem.render() for problem in loaded.problems]
     planned = plan(loaded.policy, START, START + LENGTH, step=step)
-    tally = tally or a_tally()
+    results = results or a_result()
     past = past or Past(start=START, end=START + LENGTH)
     circumstances = Circumstances(**{"written": loaded.policy, "now": START + LENGTH, "has_step": bool(step)} | known)
-    return list(remarks_of(planned, tally, past, circumstances))
+    return list(remarks_of(planned, results, past, circumstances))
 
 
-def a_tally(**rules):
-    known = {f"shop/{name}": RuleTally(slots=9, asked=9) for name in ("Errors", "Latency", "Gone", "Silent")}
-    return Tally(
+def a_result(**rules):
+    known = {f"shop/{name}": RuleResult(slots=9, asked=9) for name in ("Errors", "Latency", "Gone", "Silent")}
+    return Results(
         start=START,
         end=START + LENGTH,
         data_since={"prometheus": START},
         rules=known | {f"shop/{name}": each for name, each in rules.items()},
-        guards={"shop": GuardTally()},
+        guards={"shop": GuardResult()},
     )
 
 
@@ -129,31 +129,31 @@ def test_an_ordinary_backtest_needs_no_remark(tmp_path):
 
 
 def test_it_is_said_from_when_on_there_is_data(tmp_path):
-    tally = a_tally()
-    tally.data_since["prometheus"] = hours(30)
-    assert remarks(tmp_path, tally=tally) == [
+    results = a_result()
+    results.data_since["prometheus"] = hours(30)
+    assert remarks(tmp_path, results=results) == [
         "prometheus has nothing of these rules before 2026-03-02 06:00: what is older was not played"
     ]
 
 
 def test_it_is_said_that_there_is_none(tmp_path):
-    tally = a_tally()
-    tally.data_since.clear()
+    results = a_result()
+    results.data_since.clear()
     assert (
-        remarks(tmp_path, tally=tally)[0]
+        remarks(tmp_path, results=results)[0]
         == "prometheus has nothing of these rules in all this time: nothing was played"
     )
 
 
 def test_a_server_that_refuses_all_rules_is_not_without_data(tmp_path):
     never = {"slots": 9, "asked": 9, "refused": 9, "details": {Unknown.QUERY_ERROR: "bad"}}
-    tally = a_tally(**{name: RuleTally(**never) for name in ("Errors", "Latency", "Silent")})
-    tally.data_since.clear()
+    results = a_result(**{name: RuleResult(**never) for name in ("Errors", "Latency", "Silent")})
+    results.data_since.clear()
     path = tmp_path / "rules.yaml"
     path.write_text(RULES)
     planned = plan(load([path], action_types=registry.settings_types()).policy, START, START + LENGTH, step=None)
-    assert list(without_data(planned, tally)) == []
-    assert [id_ for id_, _ in refused(tally)] == ["shop/Errors", "shop/Latency", "shop/Silent"]
+    assert list(without_data(planned, results)) == []
+    assert [id_ for id_, _ in refused(results)] == ["shop/Errors", "shop/Latency", "shop/Silent"]
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_a_time_that_is_yet_to_come_is_said(tmp_path):
 
 
 def test_what_fires_still_and_what_is_unknown_are_said(tmp_path):
-    tally = a_tally(
-        Errors=RuleTally(slots=9, asked=9, firing=[spell(300)], firings=MOST_KEPT + 1),
-        Latency=RuleTally(slots=9, asked=9, unknown={"absent": 4}, unseen=[spell(0, 100, why="absent")]),
-        Silent=RuleTally(slots=9, asked=9, refused=3, details={"query_error": "many-to-many"}),
+    results = a_result(
+        Errors=RuleResult(slots=9, asked=9, firing=[period(300)], firings=MOST_KEPT + 1),
+        Latency=RuleResult(slots=9, asked=9, unknown={"absent": 4}, unseen=[period(0, 100, why="absent")]),
+        Silent=RuleResult(slots=9, asked=9, refused=3, details={"query_error": "many-to-many"}),
     )
-    assert remarks(tmp_path, tally=tally) == [
+    assert remarks(tmp_path, results=results) == [
         f"shop/Errors fired {MOST_KEPT + 1} times: only the first {MOST_KEPT} are listed and classified",
         "shop/Latency measures nothing before 2026-03-05 04:00",
         "the server refuses shop/Silent for a part of the time: many-to-many",
@@ -236,3 +236,35 @@ def test_what_lies_outside_of_the_time_is_counted_and_left_out():
     )
     assert past.left_out == 3
     assert [(each.start, each.end) for each in past.incidents] == [(START, hours(1))]
+
+
+def a_sweep(scene, **same_as):
+    """Return a backtest with a sweep whose choices come to the same as others where that is said, by their numbers."""
+    scene.swept = "Errors"
+    data = scene.data()
+    tried = data["sweep"]["tried"]
+    for number, each in enumerate(tried):
+        other = same_as.get(f"n{number}")
+        each["pareto"] = number == 0 or other is not None
+        each["same_as"] = None if other is None else {key: tried[other][key] for key in ("threshold", "for_s")}
+    return data
+
+
+def test_choices_that_come_to_the_same_are_named_beside_the_one_that_is_marked(scene):
+    told = text(a_sweep(scene, n1=0, n3=0))
+    (marked,) = [line for line in told.splitlines() if "*" in line and line.startswith(">")]
+    assert marked.startswith("> 1%")
+    assert marked.endswith("  * now same: > 0.5% 2m, > 1% 2m")
+    assert "*" not in next(line for line in told.splitlines() if line.startswith("> 0.5%"))
+
+
+def test_of_many_that_come_to_the_same_some_are_named_and_the_others_counted(scene):
+    assert "same: > 0.5% 2m, > 0.5% 5m, > 1% 2m and 2 more" in text(a_sweep(scene, n1=0, n2=0, n3=0, n4=0, n5=0))
+
+
+def test_the_marks_of_a_sweep_stand_below_each_other(scene):
+    data = a_sweep(scene)
+    data["sweep"]["tried"][3]["mean_detection_delay_s"] = None
+    data["sweep"]["tried"][3]["pareto"] = True
+    lines = [line for line in text(data).splitlines() if line.startswith("> ") and "*" in line]
+    assert len({line.index("*") for line in lines}) == 1 < len(lines)

@@ -207,6 +207,21 @@ def test_a_quiet_night_is_plain():
     assert list(of_each.undisturbed(idle)) == [1, 0, 1, 0, 0, 0]
 
 
+def test_a_floor_that_is_no_number_lets_nothing_be_judged():
+    floor = Condition(expr="w", query="w", comparison=None)
+    idle = frozenset({("g/r", Unknown.NO_TRAFFIC)})
+    unsplit = replace(a_rule().condition, comparison=None)
+    nan_once = strands(all=[1.0, math.nan, 1.0, 1.0, 1.0, 1.0])
+    for rule, measured in (
+        (a_rule(when=floor), strands(a=[0.0] * COUNT)),
+        (a_rule(condition=unsplit, when=floor), strands()),
+    ):
+        found = a_survey(rule, m=measured, w=nan_once)
+        assert list(found.undisturbed()) == [1, 0, 1, 1, 1, 1]
+        assert list(found.undisturbed(idle)) == [0, 1, 0, 0, 0, 0]
+        assert judged(found, 1).reason is Unknown.NO_TRAFFIC
+
+
 def test_a_thousand_series_are_thinned_to_those_that_matter():
     rows = {f"p{number}": [0.0] * COUNT for number in range(1000)}
     rows["p7"] = [0.0, 2.0, 0.0, 0.0, 0.0, 0.0]

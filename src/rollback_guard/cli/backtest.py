@@ -56,8 +56,8 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.adapters.clock import SystemClock
-    from rollback_guard.workbench.backtest.errand import Asked, Errand, InvalidRules
-    from rollback_guard.workbench.backtest.happenings import HappeningError
+    from rollback_guard.workbench.backtest.backtest import Backtest, InvalidRules, Request
+    from rollback_guard.workbench.backtest.events import InputError
     from rollback_guard.workbench.backtest.history import HistoryError
     from rollback_guard.workbench.backtest.sweep import SweepError
     from rollback_guard.workbench.progress import Meter
@@ -66,19 +66,18 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     meter = Meter(clock)
     signal.signal(signal.SIGINT, lambda *_: _interrupted(meter))
     try:
-        errand = Errand(
-            Asked(**asked),
+        findings = Backtest(
+            Request(**asked),
             clock,
             action_types=registry.settings_types(),
-            told=lambda what, share: meter.tell(WORDS[what], share),
+            on_progress=lambda what, share: meter.tell(WORDS[what], share),
             remark=lambda words: _remark(meter, words),
-        )
-        findings = errand.done()
+        ).run()
     except InvalidRules as error:
         for problem in error.problems:
             click.echo(problem.render(), err=True)
         sys.exit(INVALID)
-    except (HappeningError, SweepError) as error:
+    except (InputError, SweepError) as error:
         raise click.UsageError(str(error)) from error
     except HistoryError as error:
         _remark(meter, f"Error: {error}\n{KEPT}")
@@ -101,8 +100,7 @@ def _interrupted(meter: Meter) -> None:
 
 def _show(findings: Findings, html: Path | None, output: str) -> int:
     """Show what was found, and return the exit code that says the same."""
-    from rollback_guard.workbench.backtest.data import as_data
-    from rollback_guard.workbench.backtest.document import as_json
+    from rollback_guard.workbench.backtest.data import as_data, as_json
     from rollback_guard.workbench.backtest.report import lines_of
 
     data = as_data(findings)

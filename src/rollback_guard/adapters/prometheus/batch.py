@@ -26,6 +26,11 @@ GROWTH = 4
 """A batch that answered may grow by this part. A batch that is too large for the server is met again only now and then,
 and after an outage there are no more than a dozen slots with more requests than usual."""
 
+HISTOGRAMS = frozenset({"histogram", "histograms"})
+"""Where the samples of a native histogram stand; over a range a series may have numbers beside them."""
+
+NO_NUMBER = "the answer is a native histogram: take a number of it, as histogram_quantile() and histogram_count() do"
+
 Points = Mapping[int, tuple[Sample, ...]]
 """The samples of one query by the time for which they were asked, in milliseconds."""
 
@@ -59,6 +64,8 @@ def split(queries: Sequence[str], series: Iterable[Mapping[str, Any]], grid: Gri
     samples_of, kind = itemgetter("value" if grid.count == 1 else "values"), list if grid.count == 1 else Packed
     try:
         for each in series:
+            if not HISTOGRAMS.isdisjoint(each):
+                raise Refused(Unknown.BAD_RESPONSE, NO_NUMBER, shared=False)
             labels = dict(each["metric"])
             place = int(labels.pop(PLACE)) if len(queries) > 1 else 0
             labels.pop("__name__", None)
@@ -70,7 +77,7 @@ def split(queries: Sequence[str], series: Iterable[Mapping[str, Any]], grid: Gri
             found[queries[place]].append((labels_of(labels), samples))
         return {query: _points(parts, grid) for query, parts in found.items()}
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        words = "a series is a histogram or has no value" if isinstance(error, KeyError) else f"malformed: {error}"
+        words = "a series has no value" if isinstance(error, KeyError) else f"malformed: {error}"
         raise Refused(Unknown.BAD_RESPONSE, words, shared=False) from error
 
 

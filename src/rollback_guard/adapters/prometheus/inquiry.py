@@ -3,19 +3,31 @@
 Queries travel in batches. When a batch fails through what is in it, its queries are asked one by one, so that a broken
 rule harms only itself. When it fails through the server or the road, nothing is asked again; and what has not been
 asked yet is given up once a request has timed out, or as many as may run at once have failed, and none was answered.
+
+What names the ends of the query itself, as `@ end()` does, is asked for each instant by itself: in a range query they
+are those of the range, and its values would be others than those of the instants.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from rollback_guard.adapters.prometheus.batch import Allowance, Points, Result
 from rollback_guard.adapters.prometheus.client import Client
 from rollback_guard.adapters.prometheus.grid import Grid
 from rollback_guard.adapters.prometheus.refusal import SILENT, Refused
-from rollback_guard.core.observation import Failure, Unknown
+from rollback_guard.adapters.prometheus.strands import strands_of
+from rollback_guard.core.observation import Failure, Sample, Unknown
+
+NAMES_ENDS = re.compile(r"\b(?:start|end|range|step)\b(?:\s|\#.*\n)*\(", re.IGNORECASE)
+"""Such a query may ask from when to when it is asked; newer servers know all four words. Where that stands in a text or
+a comment it takes longer, and is not wrong."""
+
+INSTANTS_AT_ONCE = 64
+"""Instants that are asked one by one before it is looked whether there is sense in going on."""
 
 SIGN_OF_LIFE = "vector(1)"
 """Asked beside batches that were late when nothing was answered: is it the server or the batch?"""
@@ -36,6 +48,28 @@ class Inquiry:
 
     async def ask(self, queries: Iterable[str], grid: Grid) -> dict[str, Result]:
         """Return what was said to each query: samples by instant, or why there are none."""
+        asked = tuple(dict.fromkeys(queries))
+        bound = [query for query in asked if grid.count > 1 and NAMES_ENDS.search(query)]
+        said = await self._ask([query for query in asked if query not in bound], grid)
+        return said | await self._one_by_one(bound, grid) if bound else said
+
+    async def _one_by_one(self, queries: Sequence[str], grid: Grid) -> dict[str, Result]:
+        """Ask for each instant by itself; as of a range query, nothing is left of one that fails for an instant."""
+        found: dict[str, dict[int, tuple[Sample, ...]]] = {query: {} for query in queries}
+        failed: dict[str, Result] = {}
+        for some in grid.pieces(INSTANTS_AT_ONCE):
+            left = [query for query in queries if query not in failed]
+            if not left:
+                break
+            for said in await asyncio.gather(*(self._ask(left, instant) for instant in some.pieces(1))):
+                for query, result in said.items():
+                    if isinstance(result, Failure):
+                        failed.setdefault(query, result)
+                    else:
+                        found[query].update(result)
+        return {query: strands_of(points, grid) for query, points in found.items()} | failed
+
+    async def _ask(self, queries: Iterable[str], grid: Grid) -> dict[str, Result]:
         batches = list(self._allowance.pack(queries))
         if not batches:
             return {}

@@ -101,7 +101,7 @@ def _of_unsplit(rule: Rule, measured: Strands, when: Strands, all_: int) -> Outl
     if rule.when is None:
         return Outline(passing=silent)
     floor = rule.when.comparison
-    holding = union(strand.holds(floor) for strand in when.strands) if floor else when.there
+    holding = union(strand.holds(floor) if floor else strand.known for strand in when.strands)
     nothing = (when.there if floor else all_) & ~holding & silent
     return Outline(passing=silent & holding, idle={Unknown.NO_TRAFFIC: nothing} if nothing else {})
 
@@ -128,7 +128,7 @@ def _floor(when: Condition | None, measured: Strands, said: Strands, all_: int) 
     if when is None:
         return _Floor(judged=all_)
     comparison = when.comparison
-    holding = {strand.labels: strand.holds(comparison) if comparison else strand.there for strand in said.strands}
+    holding = {strand.labels: strand.holds(comparison) if comparison else strand.known for strand in said.strands}
     if set(holding) <= {()}:
         judged = holding.get((), 0)
         return _Floor(judged=judged, nothing=(said.there if comparison else all_) & ~judged)

@@ -60,7 +60,8 @@ async def presence(
         grid: For which instants.
         remembered: Whether what one instant could see counts for `max_age` after it.
     """
-    asked = {each: f"absent_over_time({each[0]}[{each[1]}ms])" for each in wanted}
+    # What is exactly so old is young enough. Prometheus 3 leaves the beginning of a range out, Prometheus 2 did not.
+    asked = {(selector, age_ms): f"absent_over_time({selector}[{age_ms + 1}ms])" for selector, age_ms in wanted}
     said = await inquiry.ask(asked.values(), grid)
     old = {each: _there(said[query], grid) for each, query in asked.items()}
     found = {each: Presence(old=at) if isinstance(at, int) else Presence(failure=at) for each, at in old.items()}

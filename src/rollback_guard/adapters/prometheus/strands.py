@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,11 +175,24 @@ def strand_of(labels: Labels, samples: Packed, grid: Grid) -> Strand:
 
 
 def strands_of(points: Mapping[int, tuple[Sample, ...]], grid: Grid) -> Strands:
-    """Return the samples of a query packed; those of a single instant come as they are."""
+    """Return the samples of a query packed; those of instants that were asked one by one come as they are."""
     if isinstance(points, Strands):
         return points
-    samples = points.get(grid.start_ms, ())
-    return Strands(grid, [Strand(each.labels, range(1), array("d", [each.value])) for each in samples])
+    found: dict[tuple[Labels, int], tuple[array[int], array[float]]] = {}
+    for at_ms in sorted(points):
+        told: Counter[Labels] = Counter()
+        for sample in points[at_ms]:
+            places, values = found.setdefault((sample.labels, told[sample.labels]), (array("q"), array("d")))
+            told[sample.labels] += 1  # two samples of one series say nothing, and both must be seen for that
+            places.append((at_ms - grid.start_ms) // grid.step_ms)
+            values.append(sample.value)
+    return Strands(grid, [Strand(labels, _gapless(places), values) for (labels, _), (places, values) in found.items()])
+
+
+def _gapless(places: Sequence[int]) -> Sequence[int]:
+    """Return instants as a range where none is missing in between."""
+    first, last = places[0], places[-1]
+    return range(first, last + 1) if last - first == len(places) - 1 else places
 
 
 def union(masks: Iterable[int]) -> int:

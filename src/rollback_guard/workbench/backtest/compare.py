@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollback_guard.core.model import Policy
-from rollback_guard.workbench.backtest.tally import Episode, Spell, Tally
+from rollback_guard.workbench.backtest.results import GuardIncident, Period, Results
 
 Act = tuple[datetime, str]
 """When which action was begun."""
@@ -16,8 +16,8 @@ Act = tuple[datetime, str]
 class Moved:
     """A firing that both have."""
 
-    before: Spell
-    after: Spell
+    before: Period
+    after: Period
 
     @property
     def earlier_by(self) -> timedelta:
@@ -30,8 +30,8 @@ class RuleChange:
     """What became of the firings of one rule; a rule that only one side has has nothing on the other."""
 
     name: str
-    only_before: tuple[Spell, ...] = ()
-    only_after: tuple[Spell, ...] = ()
+    only_before: tuple[Period, ...] = ()
+    only_after: tuple[Period, ...] = ()
     moved: tuple[Moved, ...] = ()
 
     @property
@@ -62,7 +62,7 @@ class Comparison:
     guards: tuple[GuardChange, ...]
 
 
-def compare(before: tuple[Policy, Tally], after: tuple[Policy, Tally], *, until: datetime) -> Comparison:
+def compare(before: tuple[Policy, Results], after: tuple[Policy, Results], *, until: datetime) -> Comparison:
     """Hold two backtests of the same time against each other; rules are told apart by their ids."""
     old, new = before[1], after[1]
     rules = dict.fromkeys([*old.rules, *new.rules])
@@ -81,7 +81,7 @@ def compare(before: tuple[Policy, Tally], after: tuple[Policy, Tally], *, until:
     )
 
 
-def _rule(name: str, before: list[Spell], after: list[Spell], until: datetime) -> RuleChange:
+def _rule(name: str, before: list[Period], after: list[Period], until: datetime) -> RuleChange:
     left = list(after)
     moved, gone = [], []
     for old in before:
@@ -94,13 +94,13 @@ def _rule(name: str, before: list[Spell], after: list[Spell], until: datetime) -
     return RuleChange(name=name, only_before=tuple(gone), only_after=tuple(left), moved=tuple(moved))
 
 
-def _overlap(one: Spell, other: Spell, until: datetime) -> bool:
+def _overlap(one: Period, other: Period, until: datetime) -> bool:
     first = (one.active_at or one.began_at, one.ended_at or until)
     second = (other.active_at or other.began_at, other.ended_at or until)
     return first[0] <= second[1] and second[0] <= first[1]
 
 
-def _guard(name: str, old: Tally, new: Tally) -> GuardChange:
+def _guard(name: str, old: Results, new: Results) -> GuardChange:
     before, after = _acting(name, old), _acting(name, new)
     left = list(after)
     moved: list[tuple[Act, Act]] = []
@@ -118,17 +118,17 @@ def _guard(name: str, old: Tally, new: Tally) -> GuardChange:
     )
 
 
-def _acting(name: str, tally: Tally) -> list[Episode]:
-    episodes = tally.guards[name].episodes if name in tally.guards else []
-    return [each for each in episodes if each.deeds]
+def _acting(name: str, results: Results) -> list[GuardIncident]:
+    incidents = results.guards[name].incidents if name in results.guards else []
+    return [each for each in incidents if each.actions]
 
 
-def _act(episode: Episode) -> Act:
-    return episode.deeds[0].at, episode.deeds[0].action
+def _act(incident: GuardIncident) -> Act:
+    return incident.actions[0].at, incident.actions[0].action
 
 
-def _is_same(one: Episode, other: Episode) -> bool:
+def _is_same(one: GuardIncident, other: GuardIncident) -> bool:
     """Say whether two incidents began with the same action, and have a time in common."""
     ended = [each.closed_at or each.ended_at for each in (one, other)]
     overlap = (ended[1] is None or one.breached_at <= ended[1]) and (ended[0] is None or other.breached_at <= ended[0])
-    return overlap and one.deeds[0].action == other.deeds[0].action
+    return overlap and one.actions[0].action == other.actions[0].action

@@ -1,20 +1,32 @@
-"""Lay out what a backtest found as plain data: what `--output json` prints, and what the page draws."""
+"""Lay out what a backtest found as plain data: what `--output json` prints, and what the text and the page show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from rollback_guard.core.model import Guard, Labels, Policy, Rule
 from rollback_guard.workbench.backtest.compare import Comparison, GuardChange, RuleChange
-from rollback_guard.workbench.backtest.judge import Kind, Past, Score, score
+from rollback_guard.workbench.backtest.history import MICROSECOND
+from rollback_guard.workbench.backtest.plan import Plan
+from rollback_guard.workbench.backtest.playback import Played
 from rollback_guard.workbench.backtest.remarks import refused, without_data
-from rollback_guard.workbench.backtest.run import Played
+from rollback_guard.workbench.backtest.results import (
+    BUCKETS,
+    GuardIncident,
+    GuardResult,
+    Period,
+    Results,
+    RuleResult,
+    SlotValues,
+)
+from rollback_guard.workbench.backtest.score import Kind, Past, Score, score
 from rollback_guard.workbench.backtest.sweep import Tried
-from rollback_guard.workbench.backtest.tally import BUCKETS, Episode, GuardTally, RuleTally, Spell
-from rollback_guard.workbench.backtest.window import Plan
 
 Data = dict[str, Any]
 
@@ -49,7 +61,7 @@ class Findings:
 
 def as_data(found: Findings) -> Data:
     """Return the findings as data: times as RFC 3339 in UTC, spans in seconds."""
-    plan, tally = found.plan, found.played.tally
+    plan, results = found.plan, found.played.results
     listeners = _listeners(plan.policy)
     return {
         "schema_version": 1,
@@ -58,9 +70,9 @@ def as_data(found: Findings) -> Data:
         "end": _time(plan.end),
         "took": {"all_s": round(found.played.played_s, 1), "reading_s": round(found.played.read_s, 1)},
         "resumed_at": _time(found.played.resumed_at),
-        "data_since": {source: _time(since) for source, since in tally.data_since.items()},
-        "without_data": list(without_data(plan, tally)),
-        "refused": [{"id": id_, "detail": detail} for id_, detail in refused(tally)],
+        "data_since": {source: _time(since) for source, since in results.data_since.items()},
+        "without_data": list(without_data(plan, results)),
+        "refused": [{"id": id_, "detail": detail} for id_, detail in refused(results)],
         "remarks": list(found.remarks),
         "not_played": list(plan.left_out),
         "deploys": [{"at": _time(it.at), "guard": it.guard, "version": it.version} for it in found.past.deploys],
@@ -70,10 +82,10 @@ def as_data(found: Findings) -> Data:
         ],
         "deploy_window_s": found.past.deploy_window.total_seconds(),
         "rules": [
-            _rule(rule, plan, tally.rules[rule.id], _past_of(rule, found, listeners.get(rule.id, ())), listeners)
+            _rule(rule, plan, results, _past_of(rule, found, listeners.get(rule.id, ())), listeners)
             for rule in plan.policy.rules.values()
         ],
-        "guards": [_guard(guard, plan, tally.guards[guard.name], found.past) for guard in plan.policy.guards.values()],
+        "guards": [_guard(guard, plan, results.guards[name], found.past) for name, guard in plan.policy.guards.items()],
         "sweep": _sweep(found.swept) if found.swept else None,
         "compare": _comparison(*found.compared) if found.compared else None,
     }
@@ -82,7 +94,7 @@ def as_data(found: Findings) -> Data:
 def _past_of(rule: Rule, found: Findings, guards: Sequence[str]) -> Past:
     """Return what people know of the time in which a rule could be played."""
     source = found.plan.policy.groups[rule.group].source
-    return found.past.of(guards).within(found.played.tally.begins(source), found.plan.end)
+    return found.past.of(guards).within(found.played.results.begins(source), found.plan.end)
 
 
 def _listeners(policy: Policy) -> Mapping[str, list[str]]:
@@ -93,10 +105,10 @@ def _listeners(policy: Policy) -> Mapping[str, list[str]]:
     return found
 
 
-def _rule(rule: Rule, plan: Plan, tally: RuleTally, past: Past, listeners: Mapping[str, list[str]]) -> Data:
-    comparison = rule.condition.comparison
-    judged = score(tally.firing, past)
-    longest = tally.longest_pending
+def _rule(rule: Rule, plan: Plan, results: Results, past: Past, listeners: Mapping[str, list[str]]) -> Data:
+    result, comparison = results.rules[rule.id], rule.condition.comparison
+    judged = score(result.firing, past)
+    longest = result.longest_pending
     return {
         "id": rule.id,
         "name": rule.name,
@@ -109,45 +121,62 @@ def _rule(rule: Rule, plan: Plan, tally: RuleTally, past: Past, listeners: Mappi
         "threshold": comparison.threshold if comparison else None,
         "for_s": rule.hold.total_seconds(),
         "interval_s": plan.policy.groups[rule.group].interval.total_seconds(),
-        "slots": tally.slots,
-        "unknown": tally.unknown,
-        "details": tally.details,
-        "nearest": {"value": tally.nearest.value, "at": _time(tally.nearest.at)} if tally.nearest else None,
-        "firings": tally.firings,
-        "pendings": tally.pendings,
+        "slots": result.slots,
+        "unknown": result.unknown,
+        "details": result.details,
+        "nearest": {"value": result.nearest.value, "at": _time(result.nearest.at)} if result.nearest else None,
+        "firings": result.firings,
+        "pendings": result.pendings,
         "longest_pending_s": longest.lasted(plan.end).total_seconds() if longest else None,
-        "firing_s": sum((each.lasted(plan.end) for each in tally.firing), timedelta(0)).total_seconds(),
+        "firing_s": sum((each.lasted(plan.end) for each in result.firing), timedelta(0)).total_seconds(),
         "firing": [
-            {**_spell(spell), "kind": kind.value if past.is_known else None}
-            for spell, kind in zip(tally.firing, judged.kinds, strict=True)
+            {**_period(period), "kind": kind.value if past.is_known else None}
+            for period, kind in zip(result.firing, judged.kinds, strict=True)
         ],
-        "pending": [_spell(spell) for spell in tally.pending],
-        "unseen": [_spell(spell) for spell in tally.unseen],
+        "pending": [_period(period) for period in result.pending],
+        "unseen": [_period(period) for period in result.unseen],
         "score": _score(judged) if past.is_known else None,
-        "line": _line(tally, plan),
+        "line": _line(result, results, plan, plan.policy.groups[rule.group].interval),
     }
 
 
-def _line(tally: RuleTally, plan: Plan) -> Data:
-    """Return the values by time, each instant that has one with its lowest and highest."""
+def _line(result: RuleResult, results: Results, plan: Plan, interval: timedelta) -> Data:
+    """Return the values by time, each bucket that has one with its lowest and highest, and single slots."""
     step = (plan.end - plan.start) / BUCKETS
-    known = [number for number, low in enumerate(tally.low) if low is not None]
+    known = [number for number, low in enumerate(result.low) if low is not None]
     return {
         "at": [round((plan.start + (number + 0.5) * step).timestamp()) for number in known],
-        "low": [tally.low[number] for number in known],
-        "high": [tally.high[number] for number in known],
+        "low": [result.low[number] for number in known],
+        "high": [result.high[number] for number in known],
         "step_s": step.total_seconds(),
+        "slots": list(_slots(result, results, interval)),
     }
 
 
-def _spell(spell: Spell) -> Data:
+def _slots(result: RuleResult, results: Results, interval: timedelta) -> Iterator[Data]:
+    """Yield the buckets whose slots are all known one by one: of those that are not, one may be the peak."""
+    for bucket, same in groupby(result.slot_values, key=lambda each: each.bucket):
+        pieces = list(same)
+        values = [value for each in pieces for value in each.values]
+        begin, end = results.end_of(bucket - 1) - MICROSECOND, results.end_of(bucket)
+        if len(values) > 1 and _is_whole(pieces, begin, end, interval):
+            yield {"bucket": bucket, "at": round(pieces[0].began_at.timestamp()), "values": values}
+
+
+def _is_whole(pieces: Sequence[SlotValues], begin: datetime, end: datetime, interval: timedelta) -> bool:
+    lasts = [begin, *(each.began_at + (len(each.values) - 1) * interval for each in pieces)]
+    nexts = [*(each.began_at for each in pieces), end]
+    return all(later - earlier <= interval for earlier, later in zip(lasts, nexts, strict=True))
+
+
+def _period(period: Period) -> Data:
     return {
-        "began_at": _time(spell.began_at),
-        "ended_at": _time(spell.ended_at),
-        "active_at": _time(spell.active_at),
-        "series": _labels(spell.series),
-        "value": spell.value,
-        "why": spell.why,
+        "began_at": _time(period.began_at),
+        "ended_at": _time(period.ended_at),
+        "active_at": _time(period.active_at),
+        "series": _labels(period.series),
+        "value": period.value,
+        "why": period.why,
     }
 
 
@@ -165,9 +194,10 @@ def _score(judged: Score) -> Data:
     }
 
 
-def _guard(guard: Guard, plan: Plan, tally: GuardTally, past: Past) -> Data:
+def _guard(guard: Guard, plan: Plan, result: GuardResult, past: Past) -> Data:
     acts = [
-        Spell(began_at=each.deeds[0].at, ended_at=each.closed_at, active_at=each.breached_at) for each in acting(tally)
+        Period(began_at=each.actions[0].at, ended_at=each.closed_at, active_at=each.breached_at)
+        for each in acting(result)
     ]
     own = past.of([guard.name])
     judged = score(acts, own)
@@ -175,34 +205,34 @@ def _guard(guard: Guard, plan: Plan, tally: GuardTally, past: Past) -> Data:
         "name": guard.name,
         "rules": [rule.id for rule in plan.policy.rules_of[guard.name]],
         "playbook": [step.name for step in guard.playbook],
-        "incidents": [_episode(each) for each in tally.episodes],
-        "actions": sum(len(each.deeds) for each in tally.episodes),
-        "held": tally.held,
+        "incidents": [_guard_incident(each) for each in result.incidents],
+        "actions": sum(len(each.actions) for each in result.incidents),
+        "held": result.held,
         "conclusions": [
             {"at": _time(it.at), "decision": it.decision, "reason": it.reason, "action": it.action}
-            for it in tally.conclusions
+            for it in result.conclusions
         ],
-        "conclusions_left_out": tally.left_out,
+        "conclusions_left_out": result.left_out,
         "score": {**_score(judged), "kinds": [kind.value for kind in judged.kinds]} if own.is_known else None,
     }
 
 
-def acting(tally: GuardTally) -> list[Episode]:
+def acting(result: GuardResult) -> list[GuardIncident]:
     """Return the incidents in which a guard would have done something."""
-    return [each for each in tally.episodes if each.deeds]
+    return [each for each in result.incidents if each.actions]
 
 
-def _episode(episode: Episode) -> Data:
+def _guard_incident(incident: GuardIncident) -> Data:
     return {
-        "id": episode.id,
-        "opened_at": _time(episode.opened_at),
-        "breached_at": _time(episode.breached_at),
-        "rules": list(episode.rules),
-        "actions": [{"at": _time(it.at), "action": it.action, "reason": it.reason} for it in episode.deeds],
-        "ended_at": _time(episode.ended_at),
-        "decision": episode.decision,
-        "reason": episode.reason,
-        "closed_at": _time(episode.closed_at),
+        "id": incident.id,
+        "opened_at": _time(incident.opened_at),
+        "breached_at": _time(incident.breached_at),
+        "rules": list(incident.rules),
+        "actions": [{"at": _time(it.at), "action": it.action, "reason": it.reason} for it in incident.actions],
+        "ended_at": _time(incident.ended_at),
+        "decision": incident.decision,
+        "reason": incident.reason,
+        "closed_at": _time(incident.closed_at),
     }
 
 
@@ -217,6 +247,9 @@ def _sweep(swept: Swept) -> Data:
                 "firings": each.firings,
                 **_score(each.score),
                 "pareto": each.is_best,
+                "same_as": {"threshold": each.same_as[0], "for_s": each.same_as[1].total_seconds()}
+                if each.same_as
+                else None,
                 "current": each.is_current,
             }
             for each in swept.tried
@@ -235,10 +268,10 @@ def _comparison(files: Iterable[str], comparison: Comparison) -> Data:
 def _rule_change(change: RuleChange) -> Data:
     return {
         "id": change.name,
-        "only_before": [_spell(each) for each in change.only_before],
-        "only_after": [_spell(each) for each in change.only_after],
+        "only_before": [_period(each) for each in change.only_before],
+        "only_after": [_period(each) for each in change.only_after],
         "moved": [
-            {"before": _spell(it.before), "after": _spell(it.after), "earlier_s": it.earlier_by.total_seconds()}
+            {"before": _period(it.before), "after": _period(it.after), "earlier_s": it.earlier_by.total_seconds()}
             for it in change.moved
             if it.earlier_by
         ],
@@ -268,3 +301,28 @@ def _labels(labels: Labels) -> dict[str, str]:
 
 def _time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """Return one line of JSON; values that it has no form for are texts, as in Prometheus' own answers: ``"+Inf"``.
+
+    On one line, for it has some thousand points of a chart for each rule: programs do not mind, and people use jq.
+    """
+    try:
+        return json.dumps(data, allow_nan=False)
+    except ValueError:
+        return json.dumps(_spelled(data), allow_nan=False)
+
+
+def _spelled(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _spelled(each) for key, each in value.items()}
+        case list():
+            return [_spelled(each) for each in value]
+        case float() if math.isnan(value):
+            return "NaN"
+        case float() if math.isinf(value):
+            return "+Inf" if value > 0 else "-Inf"
+        case _:
+            return value

@@ -9,9 +9,9 @@ from datetime import datetime
 from rollback_guard.core.model import Armed, Guard, Mode, Otherwise, Policy
 from rollback_guard.core.observation import Unknown
 from rollback_guard.core.units import format_duration
-from rollback_guard.workbench.backtest.judge import Past
-from rollback_guard.workbench.backtest.tally import MOST_KEPT, RuleTally, Tally
-from rollback_guard.workbench.backtest.window import Plan
+from rollback_guard.workbench.backtest.plan import Plan
+from rollback_guard.workbench.backtest.results import MOST_KEPT, Results, RuleResult
+from rollback_guard.workbench.backtest.score import Past
 
 UNAPPROVED = {
     Otherwise.RUN: "it is run when the time is up",
@@ -44,41 +44,41 @@ class Circumstances:
     recordings: int = 0
 
 
-def refused(tally: Tally) -> Iterator[tuple[str, str]]:
+def refused(results: Results) -> Iterator[tuple[str, str]]:
     """Yield the rules that the server refused to evaluate, all the time, and its words."""
-    for id_, of_rule in tally.rules.items():
+    for id_, of_rule in results.rules.items():
         if of_rule.refused and of_rule.refused == of_rule.asked:
             yield id_, next((words for words in of_rule.details.values() if words), "")
 
 
-def without_data(plan: Plan, tally: Tally) -> Iterator[str]:
+def without_data(plan: Plan, results: Results) -> Iterator[str]:
     """Yield the data sources that had nothing to tell of these rules in all the time."""
-    told = {id_ for id_, _ in refused(tally)}
+    told = {id_ for id_, _ in refused(results)}
     asked = {
         group.source
         for group in plan.policy.groups.values()
         if any(rule.condition.comparison and rule.id not in told for rule in group.rules)
     }
-    yield from sorted(asked - tally.data_since.keys())
+    yield from sorted(asked - results.data_since.keys())
 
 
-def remarks_of(plan: Plan, tally: Tally, past: Past, known: Circumstances) -> Iterator[str]:
+def remarks_of(plan: Plan, results: Results, past: Past, known: Circumstances) -> Iterator[str]:
     """Yield sentences for people."""
-    yield from _of_data(plan, tally, known)
+    yield from _of_data(plan, results, known)
     yield from _of_what_was_not_played(plan, known)
     for guard in known.written.guards.values():
         yield from _of_guard(guard, past)
     if known.has_step:
         yield from _of_step(plan)
-    yield from _of_rules(plan, tally)
+    yield from _of_rules(plan, results)
     if past.left_out:
         yield f"of the deploys and incidents, {past.left_out} lie outside of this time"
 
 
-def _of_data(plan: Plan, tally: Tally, known: Circumstances) -> Iterator[str]:
-    for source in without_data(plan, tally):
+def _of_data(plan: Plan, results: Results, known: Circumstances) -> Iterator[str]:
+    for source in without_data(plan, results):
         yield f"{source} has nothing of these rules in all this time: nothing was played"
-    for source, since in sorted(tally.data_since.items()):
+    for source, since in sorted(results.data_since.items()):
         if since - plan.start > max(group.interval for group in plan.policy.groups.values()):
             yield f"{source} has nothing of these rules before {_minute(since)}: what is older was not played"
     if plan.end > known.now:
@@ -125,10 +125,10 @@ def _of_step(plan: Plan) -> Iterator[str]:
         yield f"--step is longer than the `for` of {_some(rules)}: they fire later here than they would"
 
 
-def _of_rules(plan: Plan, tally: Tally) -> Iterator[str]:
-    for id_, of_rule in tally.rules.items():
+def _of_rules(plan: Plan, results: Results) -> Iterator[str]:
+    for id_, of_rule in results.rules.items():
         group = plan.policy.groups[plan.policy.rules[id_].group]
-        began = tally.begins(group.source)
+        began = results.begins(group.source)
         first = of_rule.unseen[0] if of_rule.unseen else None
         is_first = first is not None and first.why == Unknown.ABSENT and first.began_at - began <= group.interval
         if first and is_first and first.ended_at and first.ended_at - began > (plan.end - plan.start) * WORTH_SAYING:
@@ -137,15 +137,15 @@ def _of_rules(plan: Plan, tally: Tally) -> Iterator[str]:
             yield f"the server refuses {id_} for a part of the time: {next(iter(of_rule.details.values()), '')}"
         if of_rule.firings > MOST_KEPT:
             yield f"{id_} fired {of_rule.firings} times: only the first {MOST_KEPT} are listed and classified"
-    lasting = [id_ for id_, of_rule in tally.rules.items() if _lasts(of_rule)]
+    lasting = [id_ for id_, of_rule in results.rules.items() if _lasts(of_rule)]
     if lasting:
         yield f"{_some(lasting)} still {'fires' if len(lasting) == 1 else 'fire'} at the end"
-    if any(of_rule.unknown for of_rule in tally.rules.values()):
+    if any(of_rule.unknown for of_rule in results.rules.values()):
         yield "where a rule is unknown none of its alerts begins, advances or ends: it may have fired there"
 
 
-def _lasts(of_rule: RuleTally) -> bool:
-    return any(spell.ended_at is None for spell in of_rule.firing)
+def _lasts(of_rule: RuleResult) -> bool:
+    return any(period.ended_at is None for period in of_rule.firing)
 
 
 def _some(names: list[str]) -> str:

@@ -15,6 +15,9 @@ Data = Mapping[str, Any]
 SHOWN = 12
 """Incidents of one guard, and firings that a comparison shows."""
 
+SAME_NAMED = 3
+"""Choices of a sweep that come to the same as one, and are named beside it."""
+
 WIDTH = 100
 WIDEST_NAME = 30
 """Of a rule in a table: with its figures a line has no more columns than that."""
@@ -99,55 +102,70 @@ def _scored(score: Data) -> list[str]:
 
 
 def _guard(guard: Data) -> Iterator[str]:
-    episodes = guard["incidents"]
-    acting = [each for each in episodes if each["actions"]]
-    yield f"guard {guard['name']}: {count(len(episodes), 'incident')}, acting in {len(acting)}"
+    incidents = guard["incidents"]
+    acting = [each for each in incidents if each["actions"]]
+    yield f"guard {guard['name']}: {count(len(incidents), 'incident')}, acting in {len(acting)}"
     held = ", ".join(f"{reason.replace('_', ' ')} {words.times(many)}" for reason, many in guard["held"].items())
     if held:
         yield from textwrap.wrap(f"  held by: {held}", WIDTH, subsequent_indent="    ")
-    for episode in episodes[:SHOWN]:
-        first, *further = episode["actions"] or [None]
-        did = f"{first['action']} ({first['reason']})" if first else _without_action(episode)
-        yield f"  {clock(episode['opened_at'])}  {did}, for {', '.join(episode['rules'])}"
+    for incident in incidents[:SHOWN]:
+        first, *further = incident["actions"] or [None]
+        did = f"{first['action']} ({first['reason']})" if first else _without_action(incident)
+        yield f"  {clock(incident['opened_at'])}  {did}, for {', '.join(incident['rules'])}"
         for each in further:
             yield f"      had that not helped: {each['action']} at {clock(each['at'])}"
-    if len(episodes) > SHOWN:
-        yield f"  … and {len(episodes) - SHOWN} more; --output json and --html have all of them"
+    if len(incidents) > SHOWN:
+        yield f"  … and {len(incidents) - SHOWN} more; --output json and --html have all of them"
 
 
-def _without_action(episode: Data) -> str:
-    ending = " ".join(filter(None, [episode["decision"], episode["reason"]]))
+def _without_action(incident: Data) -> str:
+    ending = " ".join(filter(None, [incident["decision"], incident["reason"]]))
     return f"no action: {ending or 'open at the end'}".replace("_", " ")
 
 
 def _sweep(sweep: Data, data: Data) -> Iterator[str]:
     percent = any(rule["id"] == sweep["rule"] and words.is_share(rule["expr"]) for rule in data["rules"])
     yield f"{sweep['rule']} with other thresholds and `for`:"
-    head = ["threshold", "for", "fired", "in incidents", "after deploys", "false/week", "missed", "mean delay", ""]
     tried = sweep["tried"]
-    worth = [each for each in tried if each["pareto"] or each["current"]]
+    worth = [each for each in tried if words.is_starred(each) or each["current"]]
     shown = worth if len(tried) > SHOWN and any(each["pareto"] for each in tried) else tried
-    rows = [
-        [
-            words.condition({**each, "op": sweep["op"]}, percent=percent),
-            span(each["for_s"]),
-            str(each["firings"]),
-            str(each["in_incidents"]),
-            str(each["after_deploys"]),
-            f"{each['false_alarms_per_week']:.3g}",
-            str(len(each["incidents_missed"])),
-            span(each["mean_detection_delay_s"]) if each["mean_detection_delay_s"] is not None else "",
-            " ".join(word for word, is_so in (("*", each["pareto"]), ("now", each["current"])) if is_so),
-        ]
-        for each in shown
-    ]
-    yield from _table([head, *rows])
+    head = ["threshold", "for", "fired", "in incidents", "after deploys", "false/week", "missed", "mean delay"]
+    rows = [head, *([*_choice(each, sweep, percent=percent), *_figures(each)] for each in shown)]
+    marks = ["", *(_mark(each, sweep, percent=percent) for each in shown)]
+    lines = list(_table(rows))
+    width = max(map(len, lines))
+    for line, mark in zip(lines, marks, strict=True):
+        yield f"{line.ljust(width)}  {mark}".rstrip()
     if len(shown) < len(tried):
-        yield f"… and {len(tried) - len(shown)} that are worse; --output json and --html have all of them"
+        yield f"… and {len(tried) - len(shown)} that are no better; --output json and --html have all of them"
     if data["incidents"]:
         yield "*: no other choice is better in missed, false alarms or delay without being worse in another"
     else:
         yield "Give --incidents to have the choices marked of which none is better."
+
+
+def _choice(tried: Data, sweep: Data, *, percent: bool) -> list[str]:
+    return [words.condition({**tried, "op": sweep["op"]}, percent=percent), span(tried["for_s"])]
+
+
+def _figures(tried: Data) -> list[str]:
+    delay = tried["mean_detection_delay_s"]
+    return [
+        str(tried["firings"]),
+        str(tried["in_incidents"]),
+        str(tried["after_deploys"]),
+        f"{tried['false_alarms_per_week']:.3g}",
+        str(len(tried["incidents_missed"])),
+        span(delay) if delay is not None else "",
+    ]
+
+
+def _mark(tried: Data, sweep: Data, *, percent: bool) -> str:
+    """Return what is remarkable of a choice, and which others come to the same."""
+    same = [" ".join(_choice(each, sweep, percent=percent)) for each in sweep["tried"] if words.is_same(each, tried)]
+    more = f" and {len(same) - SAME_NAMED} more" if len(same) > SAME_NAMED else ""
+    parts = {"*": words.is_starred(tried), "now": tried["current"], f"same: {', '.join(same[:SAME_NAMED])}{more}": same}
+    return " ".join(part for part, is_so in parts.items() if is_so)
 
 
 def _comparison(comparison: Data) -> Iterator[str]:
@@ -159,9 +177,9 @@ def _comparison(comparison: Data) -> Iterator[str]:
 
 def _changed(rule: Data) -> Iterator[str]:
     parts = [("-", each) for each in rule["only_before"]] + [("+", each) for each in rule["only_after"]]
-    for sign, spell in parts[:SHOWN]:
-        series = f" {{{labels(spell['series'])}}}" if spell["series"] else ""
-        yield f"  {sign} {rule['id']} fires at {clock(spell['began_at'])}{series}"
+    for sign, period in parts[:SHOWN]:
+        series = f" {{{labels(period['series'])}}}" if period["series"] else ""
+        yield f"  {sign} {rule['id']} fires at {clock(period['began_at'])}{series}"
     for each in rule["moved"][:SHOWN]:
         way = "earlier" if each["earlier_s"] > 0 else "later"
         yield f"  ~ {rule['id']} fires {span(abs(each['earlier_s']))} {way}, at {clock(each['after']['began_at'])}"

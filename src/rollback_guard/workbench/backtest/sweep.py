@@ -12,8 +12,8 @@ from itertools import product
 from rollback_guard.config.problems import did_you_mean, quoted
 from rollback_guard.core.model import Policy, Rule
 from rollback_guard.core.units import parse_duration
-from rollback_guard.workbench.backtest.judge import Kind, Past, Score, score
-from rollback_guard.workbench.backtest.tally import Tally
+from rollback_guard.workbench.backtest.results import Results
+from rollback_guard.workbench.backtest.score import Kind, Past, Score, score
 
 POINTS = 6
 FEWEST_POINTS, MOST_POINTS = 2, 50
@@ -43,6 +43,10 @@ class Variant:
     hold: timedelta
 
 
+Choice = tuple[float, timedelta]
+"""A threshold and a `for`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """How one variant did.
@@ -50,6 +54,8 @@ class Tried:
     Attributes:
         is_best: It finds some known incident, and no other variant is better in one figure without being worse in
             another.
+        same_as: Of several best ones that come to the same figures, the one that stands for them: the rule as it is, or
+            else the one that fires last; ``None`` where it is this one.
     """
 
     threshold: float
@@ -58,6 +64,7 @@ class Tried:
     score: Score
     is_best: bool = False
     is_current: bool = False
+    same_as: Choice | None = None
 
 
 def axes_of(texts: Sequence[str]) -> Mapping[str, Sequence[float | timedelta]]:
@@ -130,14 +137,14 @@ def policy_of(policy: Policy, variants: Sequence[Variant]) -> Policy:
     )
 
 
-def tried(variants: Sequence[Variant], tally: Tally, past: Past) -> list[Tried]:
+def tried(variants: Sequence[Variant], results: Results, past: Past) -> list[Tried]:
     """Return how each variant did, and which of them are worth a choice."""
     found = [
         Tried(
             threshold=each.threshold,
             hold=each.hold,
-            firings=tally.rules[each.rule.id].firings,
-            score=score(tally.rules[each.rule.id].firing, past),
+            firings=results.rules[each.rule.id].firings,
+            score=score(results.rules[each.rule.id].firing, past),
             is_current=number == 0,
         )
         for number, each in enumerate(variants)
@@ -145,9 +152,22 @@ def tried(variants: Sequence[Variant], tally: Tally, past: Past) -> list[Tried]:
     if not past.incidents:
         return found
     useful = [each for each in found if each.score.detected]
-    return [
-        replace(each, is_best=each in useful and not any(_is_better(other, each) for other in useful)) for each in found
-    ]
+    best = [each for each in useful if not any(_is_better(other, each) for other in useful)]
+    stands_for: dict[tuple[float, ...], Tried] = {}
+    for each in sorted(best, key=lambda each: _preference(each, variants[0]), reverse=True):
+        stands_for.setdefault(_figures(each), each)
+    return [_marked(each, stands_for[_figures(each)]) if each in best else each for each in found]
+
+
+def _preference(each: Tried, variant: Variant) -> tuple[bool, float, timedelta]:
+    """Return what is greater of the choice that is preferred: the rule as it is, and else the more lenient one."""
+    comparison = variant.rule.condition.comparison
+    leniency = replace(comparison, threshold=each.threshold).margin(0.0) if comparison else 0.0
+    return each.is_current, leniency, each.hold
+
+
+def _marked(each: Tried, other: Tried) -> Tried:
+    return replace(each, is_best=True, same_as=None if other is each else (other.threshold, other.hold))
 
 
 def _figures(each: Tried) -> tuple[float, float, float]:

@@ -36,6 +36,11 @@ def packed(rule: Data, data: Data, past: Past, played: Played, *, percent: bool)
         "threshold": threshold if threshold is not None and math.isfinite(threshold) else None,
         "percent": percent,
         "step": step,
+        "interval": rule["interval_s"],
+        "slots": [
+            [it["bucket"], round(it["at"] - played.start), [_short(value) for value in it["values"]]]
+            for it in line["slots"]
+        ],
         "gap": 2.5 * max(step, rule["interval_s"]),
         "at": [math.floor((at - played.start) / step) for at in line["at"]],
         "low": low,
@@ -43,20 +48,20 @@ def packed(rule: Data, data: Data, past: Past, played: Played, *, percent: bool)
         "firing": played.pieces(rule["firing"]),
         "pending": played.pieces([*rule["pending"], *before]),
         "unknown": _unknown(rule, played),
-        "acts": [_act(it, guard["name"], played) for guard, it in episodes(rule["id"], data)],
+        "acts": [_act(it, guard["name"], played) for guard, it in guard_incidents(rule["id"], data)],
         "deploys": numbers(past.deploys, rule["guards"]),
         "incidents": numbers(past.incidents, rule["guards"]),
     }
 
 
-def episodes(rule: str, data: Data) -> list[tuple[Data, Data]]:
+def guard_incidents(rule: str, data: Data) -> list[tuple[Data, Data]]:
     """Return the guards' incidents in which a rule has a part."""
     return [(guard, it) for guard in data["guards"] for it in guard["incidents"] if rule in it["rules"]]
 
 
-def ending(episode: Data) -> str:
+def ending(incident: Data) -> str:
     """Return how a guard's incident ended."""
-    words = ": ".join(filter(None, [episode["decision"], episode["reason"]]))
+    words = ": ".join(filter(None, [incident["decision"], incident["reason"]]))
     return words.replace("_", " ") or "open at the end"
 
 
@@ -70,13 +75,13 @@ def _unknown(rule: Data, played: Played) -> list[list[Any]]:
     return sorted(found)
 
 
-def _act(episode: Data, guard: str, played: Played) -> Packed:
+def _act(incident: Data, guard: str, played: Played) -> Packed:
     return {
         "guard": guard,
-        "from": played.place(episode["opened_at"]),
-        "to": played.place(episode["closed_at"]),
-        "steps": [[played.place(it["at"]), it["action"]] for it in episode["actions"]],
-        "end": ending(episode),
+        "from": played.place(incident["opened_at"]),
+        "to": played.place(incident["closed_at"]),
+        "steps": [[played.place(it["at"]), it["action"]] for it in incident["actions"]],
+        "end": ending(incident),
     }
 
 

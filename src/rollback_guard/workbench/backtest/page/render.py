@@ -83,18 +83,21 @@ def _rule(rule: Data, data: Data, past: Past, played: Played, *, percent: bool) 
 def _guard(guard: Data, past: Past, played: Played) -> Data:
     """Return a guard with what each of its incidents was."""
     kinds = iter(guard["score"]["kinds"] if guard["score"] else ())
-    episodes = []
+    incidents = []
     for it in guard["incidents"]:
         kind = next(kinds, None) if it["actions"] else None
         what = past.what(played.piece(it["opened_at"], it["closed_at"]), kind, [guard["name"]])
-        episodes.append({**it, "end": chart.ending(it), "kind": kind, "what": what})
-    return {**guard, "incidents": episodes, "acting": len(summary.acting(guard))}
+        incidents.append({**it, "end": chart.ending(it), "kind": kind, "what": what})
+    return {**guard, "incidents": incidents, "acting": len(summary.acting(guard))}
 
 
 def _changes(guard: Data) -> Data:
-    """Return what a guard would do with other rules and what not, in the order of time."""
+    """Return what a guard would do with other rules, what not, and what at another time, in the order of time."""
+    both = [it[side] for it in guard["moved"] for side in ("before", "after")]
     acts = [
-        {**it, "is_new": is_new} for is_new in (False, True) for it in guard["only_after" if is_new else "only_before"]
+        *({**it, "sign": "\u2212"} for it in guard["only_before"] if it not in both),
+        *({**it, "sign": "+"} for it in guard["only_after"] if it not in both),
+        *({**it["after"], "sign": "~", "earlier_s": it["earlier_s"]} for it in guard["moved"]),
     ]
     return {"name": guard["name"], "acts": sorted(acts, key=lambda it: it["at"])}
 
@@ -122,6 +125,7 @@ def _template() -> jinja2.Template:
         "sweep": sweep,
         "canvas": scatter,
         "ROWS": ROWS,
+        "CHANGES": {"\u2212": "less", "+": "more", "~": "moved"},
     }
     environment.filters |= {"clock": words.clock, "span": words.span, "number": words.number}
     return environment.get_template("page.html")

@@ -41,9 +41,9 @@ class Played:
         """Return from when to when something was."""
         return self.place(began_at), self.place(ended_at)
 
-    def pieces(self, spells: Iterable[Data]) -> list[Piece]:
-        """Return when at least one of some spells was, in order."""
-        return thinned(joined(self.piece(it["began_at"], it["ended_at"]) for it in spells), self.length_s / MOST)
+    def pieces(self, periods: Iterable[Data]) -> list[Piece]:
+        """Return when at least one of some periods was, in order."""
+        return thinned(joined(self.piece(it["began_at"], it["ended_at"]) for it in periods), self.length_s / MOST)
 
 
 def epoch(at: str) -> float:

@@ -135,10 +135,10 @@ def tiles(data: Data, found: Known, played: Played) -> Iterator[Tile]:
         name="Firings", value=str(firings), note=f"{fired} of {words.count(len(rules), 'rule')}, {words.span(firing_s)}"
     )
     if guards:
-        episodes = [it for guard in guards for it in acting(guard)]
-        further = sum(len(it["actions"]) - 1 for it in episodes)
+        incidents = [it for guard in guards for it in acting(guard)]
+        further = sum(len(it["actions"]) - 1 for it in incidents)
         note = f"{words.count(further, 'further step')} had those not helped" if further else "first steps"
-        yield Tile(name="Actions", value=str(len(episodes)), note=note)
+        yield Tile(name="Actions", value=str(len(incidents)), note=note)
     if found.total:
         names = f"missed: {words.listed(found.missed[:3])}{' …' if len(found.missed) > 3 else ''}"  # noqa: PLR2004
         yield Tile(

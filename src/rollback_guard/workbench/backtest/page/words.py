@@ -89,6 +89,16 @@ def condition(rule: Data, *, percent: bool) -> str:
     return f"{rule['op']} {number(rule['threshold'], percent=percent)}" if rule["op"] else "any sample"
 
 
+def is_starred(tried: Data) -> bool:
+    """Say whether a choice of a sweep is marked: none is better, and it stands for those that come to the same."""
+    return bool(tried["pareto"] and not tried["same_as"])
+
+
+def is_same(tried: Data, starred: Data) -> bool:
+    """Say whether a choice of a sweep comes to the same as another one, which is marked in its place."""
+    return bool(tried["same_as"] == {"threshold": starred["threshold"], "for_s": starred["for_s"]})
+
+
 def labels(series: Mapping[str, str]) -> str:
     """Return the labels of a series, as PromQL writes them."""
     return ", ".join(f'{name}="{value}"' for name, value in series.items())

@@ -192,6 +192,21 @@
     if (bends !== undefined) bend(target);
   }
 
+  // ── the sweep ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // Tells which choices are at a point of the drawing, and shows them in the grid, and the other way round.
+  const MOST_TOLD = 8;
+
+  function onPoint({ target }) {
+    const at = target.closest("[data-place]");
+    if (!at) return;
+    for (const lit of document.querySelectorAll(".lit")) lit.classList.remove("lit");
+    const same = document.querySelectorAll(`[data-place="${at.dataset.place}"]`);
+    for (const each of same) each.classList.add("lit");
+    const told = document.querySelector(`.point[data-place="${at.dataset.place}"] title`).textContent.split("\n");
+    const rest = told.length > MOST_TOLD ? [`and ${told.length - MOST_TOLD} more`] : [];
+    document.getElementById("told").value = [...told.slice(0, MOST_TOLD), ...rest].join("\n");
+  }
+
   // ── around the charts ──────────────────────────────────────────────────────────────────────────────────────────
   function onView(entries) {
     for (const { target, isIntersecting } of entries) {
@@ -233,6 +248,7 @@
   new ResizeObserver(fit).observe(document.querySelector("main"));
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", onClick);
+  for (const kind of ["pointerover", "focusin"]) document.getElementById("sweep")?.addEventListener(kind, onPoint);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.plot.redraw()));
   addEventListener("beforeprint", () => onPrint(true));
   addEventListener("afterprint", () => onPrint(false));

@@ -32,16 +32,17 @@ const picture = (() => {
   }
 
   // ── values and their scale ─────────────────────────────────────────────────────────────────────────────────────
-  // The values of each bucket hold from its beginning to the next one, or end where nothing is known for long.
+  // The values of each bucket, or of each slot where they are known, hold from its beginning to the next one, or end
+  // where nothing is known for long.
   function values(rule, start, length) {
-    const times = [], low = [], high = [];
+    const times = [], low = [], high = [], slots = new Map(rule.slots.map(([bucket, ...found]) => [bucket, found]));
     const add = (time, least, most) => [times.push(time), low.push(least), high.push(most)];
     rule.at.forEach((bucket, index) => {
-      const begin = start + bucket * rule.step, next = rule.at[index + 1];
-      const least = rule.low[index], most = (rule.high || rule.low)[index];
-      add(begin, least, most);
+      const begin = start + bucket * rule.step, next = rule.at[index + 1], [first, known] = slots.get(bucket) || [];
+      if (known) known.forEach((value, slot) => add(start + first + slot * rule.interval, value, value));
+      else add(begin, rule.low[index], (rule.high || rule.low)[index]);
       if (next !== undefined && (next - bucket) * rule.step <= rule.gap) return;
-      add(begin + rule.step, least, most);
+      add(begin + rule.step, low.at(-1), high.at(-1));
       add(begin + rule.step + 1, null, null);
     });
     return times.length ? [times, low, high] : [[start, start + length], [null, null], [null, null]];
@@ -235,20 +236,21 @@ const picture = (() => {
 
   function deploys(on) {
     const { ctx, bbox, px, right, floor, bottom, rule, x, isShown, chart, shared } = on;
-    let taken = -Infinity;
-    for (const index of rule.deploys) {
-      const [time, version] = shared.deploys[index], place = x(time);
-      if (!isShown(time, time)) continue;
+    const shown = rule.deploys.map((index) => shared.deploys[index]).filter(([time]) => isShown(time, time));
+    let taken = bbox.left;
+    shown.forEach(([time, version], index) => {
+      const place = x(time), next = index + 1 < shown.length ? x(shown[index + 1][0]) - 6 * px : right;
       ctx.strokeStyle = ctx.fillStyle = colour("deploy");
       ctx.lineWidth = px;
       ctx.setLineDash([3 * px, 3 * px]);
       line(on, place, bbox.top - 4 * px, place, chart.flat ? bottom : floor);
       ctx.setLineDash([]);
       diamond(on, place, bbox.top - 6 * px, 4 * px);
-      const name = version || "deploy", isLast = place + width(on, name) + 7 * px > right;
-      if (isLast && place - width(on, name) > taken) label(on, name, place - 7 * px, bbox.top - 3 * px, "right");
-      else if (!isLast && place > taken) taken = place + label(on, name, place + 7 * px, bbox.top - 3 * px) + 16 * px;
-    }
+      const name = version || "deploy", room = width(on, name) + 9 * px;
+      if (place + room <= next) label(on, name, place + 7 * px, bbox.top - 3 * px);
+      else if (place - room > taken) label(on, name, place - 7 * px, bbox.top - 3 * px, "right");
+      taken = place + (place + room <= next ? room : 6 * px);
+    });
   }
 
   function within(on, draw) {

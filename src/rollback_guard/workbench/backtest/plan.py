@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from rollback_guard.core.model import PROBE, SIGNAL, Mode, Policy
 from rollback_guard.core.operations import StartRollout
-from rollback_guard.workbench.backtest.happenings import Deploy
-from rollback_guard.workbench.backtest.play import Order
+from rollback_guard.workbench.backtest.events import Deploy
+from rollback_guard.workbench.backtest.player import Order
 
 LONGEST = timedelta(days=5 * 366)
 

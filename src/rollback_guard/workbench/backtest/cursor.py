@@ -13,7 +13,7 @@ from rollback_guard.core.observation import Observation
 
 
 @dataclass(kw_only=True)
-class Lane:
+class Cursor:
     """The way of one group through one stretch.
 
     Attributes:

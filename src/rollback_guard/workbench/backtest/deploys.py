@@ -10,9 +10,9 @@ from rollback_guard.adapters.prometheus.strands import Strand
 from rollback_guard.core.condition import Condition
 from rollback_guard.core.model import Group, Labels, Rule
 from rollback_guard.core.slots import slots_between
-from rollback_guard.workbench.backtest.happenings import Deploy
+from rollback_guard.workbench.backtest.events import Deploy
 from rollback_guard.workbench.backtest.history import MICROSECOND, HistoryError
-from rollback_guard.workbench.backtest.window import Plan
+from rollback_guard.workbench.backtest.plan import Plan
 
 SLOTS_AT_ONCE = 5_000
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from rollback_guard.workbench.backtest.happenings import Deploy, KnownIncident
-from rollback_guard.workbench.backtest.tally import Spell
+from rollback_guard.workbench.backtest.events import Deploy, KnownIncident
+from rollback_guard.workbench.backtest.results import Period
 
 WEEK = timedelta(weeks=1)
 
@@ -95,7 +95,7 @@ class Score:
         return sum(self.delays, timedelta(0)) / len(self.delays) if self.delays else None
 
 
-def score(firings: Sequence[Spell], past: Past) -> Score:
+def score(firings: Sequence[Period], past: Past) -> Score:
     """Hold firings against what people know."""
     kinds = tuple(_kind(firing, past) for firing in firings)
     first = [(incident, _first_in(firings, incident, past.end)) for incident in past.incidents]
@@ -110,7 +110,7 @@ def score(firings: Sequence[Spell], past: Past) -> Score:
     )
 
 
-def _kind(firing: Spell, past: Past) -> Kind:
+def _kind(firing: Period, past: Past) -> Kind:
     if any(_overlaps(firing, incident, past.end) for incident in past.incidents):
         return Kind.INCIDENT
     began = firing.active_at or firing.began_at
@@ -119,9 +119,9 @@ def _kind(firing: Spell, past: Past) -> Kind:
     return Kind.FALSE_ALARM
 
 
-def _first_in(firings: Sequence[Spell], incident: KnownIncident, end: datetime) -> datetime | None:
+def _first_in(firings: Sequence[Period], incident: KnownIncident, end: datetime) -> datetime | None:
     return min((each.began_at for each in firings if _overlaps(each, incident, end)), default=None)
 
 
-def _overlaps(firing: Spell, incident: KnownIncident, end: datetime) -> bool:
+def _overlaps(firing: Period, incident: KnownIncident, end: datetime) -> bool:
     return firing.began_at < incident.end and (firing.ended_at or end) > incident.start

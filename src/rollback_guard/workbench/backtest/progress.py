@@ -20,7 +20,7 @@ from rollback_guard import __version__
 from rollback_guard.adapters.journal.checkpoint import decode, encode
 from rollback_guard.core.state import State
 from rollback_guard.ports import JournalError
-from rollback_guard.workbench.backtest.tally import BUCKETS, Tally
+from rollback_guard.workbench.backtest.results import BUCKETS, Results
 
 STALE_AFTER = timedelta(days=1)
 """When `7d` is asked for, nobody wants the seven days of last month, because he had no patience then."""
@@ -34,7 +34,7 @@ class Progress:
         done_until: Everything until then, included, was played.
     """
 
-    tally: Tally
+    results: Results
     state: State
     done_until: datetime
 
@@ -44,7 +44,7 @@ class _Stored:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")
 
     version: str
-    tally: Tally
+    results: Results
     state: str
     done_until: datetime
 
@@ -54,7 +54,7 @@ def _adapter() -> TypeAdapter[_Stored]:
     return TypeAdapter(_Stored)
 
 
-class Keeper:
+class ProgressFiles:
     """A directory per question, named after all that makes it another one.
 
     Where nothing can be kept the work goes on without: keeping is a convenience.
@@ -71,9 +71,9 @@ class Keeper:
         self._complain = complain
         self._works = True
 
-    def window(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    def times(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
         """Return the times that are played: those of a run that was interrupted lately, for `now` has moved since."""
-        kept = self._read("window")
+        kept = self._read("times")
         try:
             first, last = map(datetime.fromisoformat, json.loads(kept or b"[]"))
             if first < last and max(abs(start - first), abs(end - last)) <= STALE_AFTER:
@@ -81,12 +81,12 @@ class Keeper:
         except (ValueError, TypeError, RecursionError):
             pass  # somebody else wrote there
         self.forget()
-        self._write("window", json.dumps([start.isoformat(), end.isoformat()]).encode())
+        self._write("times", json.dumps([start.isoformat(), end.isoformat()]).encode())
         return start, end
 
-    def part(self, name: str) -> Part:
-        """Return where one part of the work is kept."""
-        return Part(read=lambda: self._read(name), write=lambda body: self._write(name, body))
+    def file(self, name: str) -> ProgressFile:
+        """Return where the progress of one part of the work is kept."""
+        return ProgressFile(read=lambda: self._read(name), write=lambda body: self._write(name, body))
 
     def forget(self) -> None:
         """Remove what was kept: it is done, or to be done anew."""
@@ -124,8 +124,8 @@ class Keeper:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """How far one part of the work has come."""
+class ProgressFile:
+    """Where it is kept how far one part of the work has come."""
 
     read: Callable[[], bytes | None]
     write: Callable[[bytes], None]
@@ -140,7 +140,7 @@ class Part:
             state = decode(stored.state)
         except (ValidationError, JournalError):
             return None
-        progress = Progress(tally=stored.tally, state=state, done_until=stored.done_until)
+        progress = Progress(results=stored.results, state=state, done_until=stored.done_until)
         is_whole = stored.version == __version__ and _is_of(progress, set(rules), set(guards))
         return progress if is_whole else None
 
@@ -148,7 +148,7 @@ class Part:
         """Keep how far it has come."""
         stored = _Stored(
             version=__version__,
-            tally=progress.tally,
+            results=progress.results,
             state=encode(progress.state),
             done_until=progress.done_until,
         )
@@ -157,12 +157,12 @@ class Part:
 
 def _is_of(progress: Progress, rules: set[str], guards: set[str]) -> bool:
     """Say whether it is what a run with these rules and guards keeps; somebody may have written into the file."""
-    tally = progress.tally
+    results = progress.results
     return (
         progress.done_until.tzinfo is not None
-        and tally.rules.keys() == rules
-        and tally.guards.keys() == guards
-        and all(len(each.low) == len(each.high) == BUCKETS for each in tally.rules.values())
+        and results.rules.keys() == rules
+        and results.guards.keys() == guards
+        and all(len(each.low) == len(each.high) == BUCKETS for each in results.rules.values())
     )
 
 

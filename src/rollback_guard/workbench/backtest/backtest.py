@@ -1,4 +1,4 @@
-"""Do what a person asks of a backtest: read files and times, play, sweep, compare."""
+"""Make a backtest as a person asks for it: read files and times, play, sweep, compare."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from rollback_guard.ports import Clock
 from rollback_guard.specs import Endpoint
 from rollback_guard.workbench.backtest.compare import compare
 from rollback_guard.workbench.backtest.data import Findings, Swept
-from rollback_guard.workbench.backtest.happenings import (
+from rollback_guard.workbench.backtest.deploys import deploys_of
+from rollback_guard.workbench.backtest.events import (
+    CsvFile,
     Deploy,
-    HappeningError,
-    Sheet,
+    InputError,
     deploys_in,
     incidents_in,
     time_of,
 )
-from rollback_guard.workbench.backtest.judge import Past
-from rollback_guard.workbench.backtest.keep import Keeper, cache_directory
-from rollback_guard.workbench.backtest.query import deploys_of
+from rollback_guard.workbench.backtest.plan import LONGEST, Plan, plan
+from rollback_guard.workbench.backtest.playback import Played, play_back, sources
+from rollback_guard.workbench.backtest.progress import ProgressFiles, cache_directory
 from rollback_guard.workbench.backtest.remarks import Circumstances, remarks_of
-from rollback_guard.workbench.backtest.run import Played, run, sources
+from rollback_guard.workbench.backtest.score import Past
 from rollback_guard.workbench.backtest.sweep import axes_of, policy_of, tried, variants_of
-from rollback_guard.workbench.backtest.window import LONGEST, Plan, plan
 
 DEFAULT_SOURCE = "prometheus"
 
-Told = Callable[[str, float], None]
+OnProgress = Callable[[str, float], None]
 """Hears what is being done, and which share of it is."""
 
 
@@ -51,7 +51,7 @@ class InvalidRules(Exception):  # noqa: N818  it says what is invalid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Request:
     """What stands on the command line, as it was given."""
 
     rules: tuple[Path, ...]
@@ -69,74 +69,74 @@ class Asked:
     fresh: bool = False
 
 
-class Errand:
-    """One question, and how it is answered.
+class Backtest:
+    """One backtest, from what stands on the command line to what was found.
 
     Args:
-        asked: The question.
+        request: What is asked for.
         clock: For the present and for measuring.
         action_types: The settings' model of each type of action.
-        told: Hears of progress.
+        on_progress: Hears of progress.
         remark: Hears what people have to know while it is under way.
 
     Raises:
         InvalidRules: A rule file has an error.
-        HappeningError: A time or a CSV file cannot be understood.
+        InputError: A time or a CSV file cannot be understood.
     """
 
     def __init__(
         self,
-        asked: Asked,
+        request: Request,
         clock: Clock,
         *,
         action_types: Mapping[str, type[BaseModel]],
-        told: Told,
+        on_progress: OnProgress,
         remark: Callable[[str], None],
     ) -> None:
-        self._asked = asked
+        self._request = request
         self._clock = clock
-        self._told = told
+        self._on_progress = on_progress
         self._remark = remark
-        self._loaded, self._policy = _load(asked.rules, action_types)
-        self._other = _load(asked.compare, action_types)[1] if asked.compare else None
-        self._endpoints = _endpoints(self._loaded, asked.prometheus)
-        self._axes = axes_of(asked.sweep)
-        self._step = _duration("--step", asked.step) if asked.step else None
-        self._deploys = Sheet.read(asked.deploys) if asked.deploys else None
-        self._incidents = Sheet.read(asked.incidents) if asked.incidents else None
-        self._keeper = Keeper(cache_directory(os.environ), self._question(), complain=remark)
-        if asked.fresh:
-            self._keeper.forget()
+        self._loaded, self._policy = _load(request.rules, action_types)
+        self._other = _load(request.compare, action_types)[1] if request.compare else None
+        self._endpoints = _endpoints(self._loaded, request.prometheus)
+        self._axes = axes_of(request.sweep)
+        self._step = _duration("--step", request.step) if request.step else None
+        self._deploys = CsvFile.read(request.deploys) if request.deploys else None
+        self._incidents = CsvFile.read(request.incidents) if request.incidents else None
+        self._progress = ProgressFiles(cache_directory(os.environ), self._question(), complain=remark)
+        if request.fresh:
+            self._progress.forget()
         self._now = clock.now().replace(microsecond=0)
-        self._start, self._end = self._keeper.window(*_window(asked, self._now))
+        self._start, self._end = self._progress.times(*_times(request, self._now))
 
-    def done(self) -> Findings:
+    def run(self) -> Findings:
         """Play everything, and return what was found.
 
         Raises:
             HistoryError: Prometheus does not tell; what was played so far is kept.
-            HappeningError: There is nothing to play, or nobody to ask.
+            InputError: There is nothing to play, or nobody to ask.
             SweepError: There is nothing to sweep.
         """
         planned = self._plan(self._policy)
         if not planned.policy.groups:
-            raise HappeningError("these files have no rule that Prometheus has a history of")
+            raise InputError("these files have no rule that Prometheus has a history of")
         past = self._past(planned)
         played = self._play("played", planned, past)
         findings = Findings(
-            files=list(map(str, self._asked.rules)),
+            files=list(map(str, self._request.rules)),
             plan=planned,
             played=played,
             past=past,
             swept=self._swept(planned, past) if self._axes else None,
-            remarks=list(remarks_of(planned, played.tally, past, self._circumstances())),
+            remarks=list(remarks_of(planned, played.results, past, self._circumstances())),
         )
         if self._other is not None:
             other = self._plan(self._other)
             theirs = self._play("compared", other, past)
-            changes = compare((planned.policy, played.tally), (other.policy, theirs.tally), until=self._end)
-            findings = replace(findings, compared=(list(map(str, self._asked.compare)), changes))
-        self._keeper.forget()
+            changes = compare((planned.policy, played.results), (other.policy, theirs.results), until=self._end)
+            findings = replace(findings, compared=(list(map(str, self._request.compare)), changes))
+        self._progress.forget()
         return findings
 
     def _circumstances(self) -> Circumstances:
@@ -152,40 +152,40 @@ class Errand:
         return plan(policy, self._start, self._end, step=self._step)
 
     def _play(self, what: str, planned: Plan, past: Past) -> Played:
-        return run(
+        return play_back(
             planned,
             self._endpoints,
             self._clock,
             deploys=list(past.deploys),
-            part=self._keeper.part(what),
-            told=lambda share: self._told(what, share),
+            file=self._progress.file(what),
+            on_progress=lambda share: self._on_progress(what, share),
             remark=self._remark,
         )
 
     def _swept(self, planned: Plan, past: Past) -> Swept:
-        variants = variants_of(planned.policy, self._asked.rule, self._axes)
+        variants = variants_of(planned.policy, self._request.rule, self._axes)
         first = variants[0].rule
         rule, comparison = first.id.rpartition(" #")[0], first.condition.comparison
         swept = replace(planned, policy=policy_of(planned.policy, variants))
         played = self._play("swept", swept, replace(past, deploys=[]))
         guards = [name for name, rules in planned.policy.rules_of.items() if any(each.id == rule for each in rules)]
         op = comparison.op.value if comparison else ""
-        known = past.of(guards).within(played.tally.begins(planned.policy.groups[first.group].source), self._end)
-        return Swept(rule=rule, op=op, tried=tried(variants, played.tally, known))
+        known = past.of(guards).within(played.results.begins(planned.policy.groups[first.group].source), self._end)
+        return Swept(rule=rule, op=op, tried=tried(variants, played.results, known))
 
     def _past(self, planned: Plan) -> Past:
-        asked, guards = self._asked, list(self._policy.guards)
+        request, guards = self._request, list(self._policy.guards)
         deploys: list[Deploy] = deploys_in(self._deploys, guards) if self._deploys else []
-        if asked.deploys_query:
-            deploys += asyncio.run(self._queried(asked.deploys_query, planned))
+        if request.deploys_query:
+            deploys += asyncio.run(self._queried(request.deploys_query, planned))
         incidents = incidents_in(self._incidents, guards) if self._incidents else []
         past = Past(
             start=self._start,
             end=self._end,
             deploys=sorted(deploys, key=lambda it: it.at),
             incidents=incidents,
-            deploy_window=_duration("--deploy-window", asked.deploy_window),
-            is_told=bool(self._deploys or self._incidents or asked.deploys_query),
+            deploy_window=_duration("--deploy-window", request.deploy_window),
+            is_told=bool(self._deploys or self._incidents or request.deploys_query),
         )
         return past.within(self._start, self._end)
 
@@ -197,14 +197,14 @@ class Errand:
             await source.close()
 
     def _question(self) -> dict[str, str]:
-        asked = self._asked
+        request = self._request
         return {
             "policy": self._policy.digest,
             "other": self._other.digest if self._other else "",
             "urls": " ".join(f"{name}={each.url}" for name, each in sorted(self._endpoints.items())),
-            "times": f"{asked.start} {asked.end} {asked.step}",
-            "deploys": f"{_digest(self._deploys)} {asked.deploys_query}",
-            "sweep": f"{asked.sweep} {asked.rule}",
+            "times": f"{request.start} {request.end} {request.step}",
+            "deploys": f"{_digest(self._deploys)} {request.deploys_query}",
+            "sweep": f"{request.sweep} {request.rule}",
         }
 
 
@@ -220,18 +220,18 @@ def _endpoints(loaded: Loaded, url: str | None) -> dict[str, Endpoint]:
     if url is None:
         return endpoints
     if not url.startswith(("http://", "https://")):
-        raise HappeningError("--prometheus: write http://host:port")
+        raise InputError("--prometheus: write http://host:port")
     known = endpoints.get(DEFAULT_SOURCE)
     endpoints[DEFAULT_SOURCE] = known.at(url) if known else Endpoint(name=DEFAULT_SOURCE, url=url)
     return endpoints
 
 
-def _window(asked: Asked, now: datetime) -> tuple[datetime, datetime]:
-    start, end = time_of(asked.start, now), time_of(asked.end, now)
+def _times(request: Request, now: datetime) -> tuple[datetime, datetime]:
+    start, end = time_of(request.start, now), time_of(request.end, now)
     if start >= end:
-        raise HappeningError(f"--from {asked.start} is not before --to {asked.end}")
+        raise InputError(f"--from {request.start} is not before --to {request.end}")
     if end - start > LONGEST:
-        raise HappeningError("this is more than five years")
+        raise InputError("this is more than five years")
     return start, end
 
 
@@ -239,11 +239,11 @@ def _duration(name: str, text: str) -> timedelta:
     try:
         span = parse_duration(text)
     except ValueError as error:
-        raise HappeningError(f"{name}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
     if span <= timedelta(0):
-        raise HappeningError(f"{name}: this must be longer than zero")
+        raise InputError(f"{name}: this must be longer than zero")
     return span
 
 
-def _digest(sheet: Sheet | None) -> str:
+def _digest(sheet: CsvFile | None) -> str:
     return hashlib.sha256(sheet.body).hexdigest() if sheet else ""

@@ -18,7 +18,7 @@ MOST_ROWS = 100_000
 LARGEST_FILE = 16 * 1024 * 1024
 
 
-class HappeningError(Exception):
+class InputError(Exception):
     """A file or a time cannot be read; the message says where and what to write."""
 
 
@@ -42,35 +42,35 @@ class KnownIncident:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class CsvFile:
     """A CSV file that was read: once, for a pipe can be read no second time."""
 
     name: str
     body: bytes
 
     @classmethod
-    def read(cls, path: Path) -> Sheet:
+    def read(cls, path: Path) -> CsvFile:
         """Read a file, as far as it may go.
 
         Raises:
-            HappeningError: It cannot be read, or is too large.
+            InputError: It cannot be read, or is too large.
         """
         name = printable(str(path))
         try:
             with path.open("rb") as file:
                 body = file.read(LARGEST_FILE + 1)  # a pipe or a device does not say how large it is
         except OSError as error:
-            raise HappeningError(f"{name}: this cannot be read: {error.strerror}") from error
+            raise InputError(f"{name}: this cannot be read: {error.strerror}") from error
         if len(body) > LARGEST_FILE:
-            raise HappeningError(f"{name}: the file is larger than {LARGEST_FILE} bytes")
+            raise InputError(f"{name}: the file is larger than {LARGEST_FILE} bytes")
         return cls(name, body)
 
 
-def deploys_in(sheet: Sheet, guards: Iterable[str]) -> list[Deploy]:
+def deploys_in(sheet: CsvFile, guards: Iterable[str]) -> list[Deploy]:
     """Return the deploys of a sheet with the columns `time`, and perhaps `guard` and `version`, oldest first.
 
     Raises:
-        HappeningError: It is not such a file.
+        InputError: It is not such a file.
     """
     found = []
     for place, row in _rows(sheet, needed=("time",), optional=("guard", "version")):
@@ -80,17 +80,17 @@ def deploys_in(sheet: Sheet, guards: Iterable[str]) -> list[Deploy]:
     return sorted(found, key=lambda deploy: deploy.at)
 
 
-def incidents_in(sheet: Sheet, guards: Iterable[str]) -> list[KnownIncident]:
+def incidents_in(sheet: CsvFile, guards: Iterable[str]) -> list[KnownIncident]:
     """Return the incidents of a sheet with `start` and `end`, and perhaps `name` and `guard`, oldest first.
 
     Raises:
-        HappeningError: It is not such a file.
+        InputError: It is not such a file.
     """
     found = []
     for place, row in _rows(sheet, needed=("start", "end"), optional=("name", "guard")):
         start, end = _time(place, "start", row["start"]), _time(place, "end", row["end"])
         if end <= start:
-            raise HappeningError(f"{place}: this incident ends before it begins")
+            raise InputError(f"{place}: this incident ends before it begins")
         guard = _guard(place, row.get("guard", ""), guards)
         found.append(KnownIncident(start=start, end=end, name=row.get("name", ""), guard=guard))
     return sorted(found, key=lambda incident: incident.start)
@@ -100,7 +100,7 @@ def time_of(text: str, now: datetime) -> datetime:
     """Return the time that a text says: `now`, `30d` before now, 2026-01-02T15:04:05Z, or seconds since 1970.
 
     Raises:
-        HappeningError: It says none.
+        InputError: It says none.
     """
     if text == "now":
         return now
@@ -110,9 +110,7 @@ def time_of(text: str, now: datetime) -> datetime:
         pass
     at = _absolute(text)
     if at is None:
-        raise HappeningError(
-            f"{quoted(text)} is no time: write `now`, `30d` for 30 days ago, or `2026-01-02T15:04:05Z`"
-        )
+        raise InputError(f"{quoted(text)} is no time: write `now`, `30d` for 30 days ago, or `2026-01-02T15:04:05Z`")
     return at
 
 
@@ -130,7 +128,7 @@ def _absolute(text: str) -> datetime | None:
         return None
 
 
-def _rows(sheet: Sheet, *, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _rows(sheet: CsvFile, *, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield the rows of a CSV file, each with its place."""
     try:
         text = io.StringIO(sheet.body.decode("utf-8-sig"), newline="")
@@ -139,12 +137,12 @@ def _rows(sheet: Sheet, *, needed: Sequence[str], optional: Sequence[str]) -> It
         for number, row in enumerate(reader):
             place = f"{sheet.name}:{reader.line_num}"
             if number >= MOST_ROWS:
-                raise HappeningError(f"{place}: more than {MOST_ROWS} rows")
+                raise InputError(f"{place}: more than {MOST_ROWS} rows")
             if "" in row:
-                raise HappeningError(f"{place}: more values than columns")
+                raise InputError(f"{place}: more values than columns")
             yield place, {name: (value or "").strip() for name, value in row.items()}
     except (UnicodeDecodeError, csv.Error) as error:
-        raise HappeningError(f"{sheet.name}: this is no CSV file: {error}") from error
+        raise InputError(f"{sheet.name}: this is no CSV file: {error}") from error
 
 
 def _check_header(path: str, found: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> None:
@@ -152,23 +150,23 @@ def _check_header(path: str, found: Sequence[str], needed: Sequence[str], option
     for name in found:
         if name not in (*needed, *optional):
             near = did_you_mean(name, [*needed, *optional])
-            raise HappeningError(f"{path}:1: unknown column {quoted(name)}. {near or f'Columns are {columns}.'}")
+            raise InputError(f"{path}:1: unknown column {quoted(name)}. {near or f'Columns are {columns}.'}")
         if found.count(name) > 1:
-            raise HappeningError(f"{path}:1: the column {quoted(name)} stands there twice")
+            raise InputError(f"{path}:1: the column {quoted(name)} stands there twice")
     for name in needed:
         if name not in found:
-            raise HappeningError(f"{path}:1: the column {quoted(name)} is missing. Columns are {columns}.")
+            raise InputError(f"{path}:1: the column {quoted(name)} is missing. Columns are {columns}.")
 
 
 def _time(place: str, column: str, text: str) -> datetime:
     at = _absolute(text)
     if at is None:
-        raise HappeningError(f"{place}: {column}: {quoted(text)} is no time such as `2026-01-02T15:04:05Z`")
+        raise InputError(f"{place}: {column}: {quoted(text)} is no time such as `2026-01-02T15:04:05Z`")
     return at
 
 
 def _guard(place: str, name: str, guards: Iterable[str]) -> str:
     known = list(guards)
     if name and name not in known:
-        raise HappeningError(f"{place}: there is no guard {quoted(name)}. {did_you_mean(name, known)}".strip())
+        raise InputError(f"{place}: there is no guard {quoted(name)}. {did_you_mean(name, known)}".strip())
     return name
