@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -185,9 +186,12 @@ def main() -> None:
     # What is made here must be found again by the parent under the module's real name.
     from rollback_guard import setup as here  # noqa: PLW0406  under its other name
 
-    path, overrides = pickle.load(sys.stdin.buffer)  # noqa: S301  asked by our own parent over a pipe
+    if not (asked := sys.stdin.buffer.read()):
+        return  # the parent was ended before it asked
+    path, overrides = pickle.loads(asked)  # noqa: S301  asked by our own parent over a pipe
     answer = here.read(Path(path), here.Overrides(**overrides))
-    sys.stdout.buffer.write(pickle.dumps(answer))
+    with suppress(BrokenPipeError), open(sys.stdout.fileno(), "wb", closefd=False) as parent:
+        parent.write(pickle.dumps(answer))  # unless it was ended meanwhile
 
 
 if __name__ == "__main__":

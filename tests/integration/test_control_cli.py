@@ -315,12 +315,18 @@ def test_a_rollout_begins_is_listed_and_ends(guarding):
 def test_a_rollout_is_told_to_every_guard_that_is_named_whatever_one_of_them_says(guarding):
     daemon = Guarding()
     order = guarding(daemon)
-    done = order("rollout", "start", "search", "chekout", "checkout", "--version", "41")
-    assert done.exit_code == 2
-    assert "there is no guard chekout" in done.stderr
+    wrong = order("rollout", "start", "search", "chekout", "--version", "41")
+    assert wrong.exit_code == 2
+    assert "there is no guard chekout; did you mean checkout?" in wrong.stderr
+    assert daemon.of(RolloutStarted) == []
+    assert order("rollout", "start", "search", "checkout", "search", "--version", "41").exit_code == 0
     assert [(each.guard, each.version) for each in daemon.of(RolloutStarted)] == [("search", "41"), ("checkout", "41")]
-    assert order("rollout", "finish", "search", "checkout", "-r", "went well").exit_code == 0
+    assert order("rollout", "finish", "search").exit_code == 0
+    assert order("rollout", "finish", "search", "checkout").exit_code == 5
     assert [each.guard for each in daemon.of(RolloutFinished)] == ["search", "checkout"]
+    order("rollout", "start", "search", "checkout", "--version", "42")
+    assert order("rollout", "finish", "search", "checkout", "-r", "went well").exit_code == 0
+    assert [each.guard for each in daemon.of(RolloutFinished)][2:] == ["search", "checkout"]
     assert order("rollout", "start").exit_code == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 REFUSED, UNREACHABLE, INVALID, INTERRUPTED = 1, 3, 4, 130
 KEPT = "What was played so far is kept: the same command goes on there."
+NOTHING_KEPT = "Nothing was kept yet: the same command begins anew."
 
 WORDS = {"played": "playing", "swept": "sweeping", "compared": "playing the other rules"}
 
@@ -52,7 +54,7 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     step of a playbook is what would have come had it not helped. docs/backtest.md tells how to choose a threshold.
 
     A backtest that was interrupted goes on where it was. Ends with 0; with 1 when the server refuses a rule, with 3
-    when it cannot be reached or has nothing of these rules, with 4 when a rule file is wrong.
+    when it cannot be reached or tells nothing of these rules, with 4 when a rule file is wrong.
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.adapters.clock import SystemClock
@@ -64,15 +66,17 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
 
     clock = SystemClock()
     meter = Meter(clock)
-    signal.signal(signal.SIGINT, lambda *_: _interrupted(meter))
+    signal.signal(signal.SIGINT, lambda *_: _interrupted(meter, is_kept=False))
     try:
-        findings = Backtest(
+        backtest = Backtest(
             Request(**asked),
             clock,
             action_types=registry.settings_types(),
             on_progress=lambda what, share: meter.tell(WORDS[what], share),
             remark=lambda words: _remark(meter, words),
-        ).run()
+        )
+        signal.signal(signal.SIGINT, lambda *_: _interrupted(meter, is_kept=backtest.is_kept))
+        findings = backtest.run()
     except InvalidRules as error:
         for problem in error.problems:
             click.echo(problem.render(), err=True)
@@ -80,7 +84,9 @@ def command(html: Path | None, output: str, **asked: Any) -> None:
     except (InputError, SweepError) as error:
         raise click.UsageError(str(error)) from error
     except HistoryError as error:
-        _remark(meter, f"Error: {error}\n{KEPT}")
+        _remark(meter, f"Error: {error}")
+        if backtest.is_kept:
+            click.echo(KEPT, err=True)
         sys.exit(UNREACHABLE)
     meter.end()
     sys.exit(_show(findings, html, output))
@@ -91,9 +97,9 @@ def _remark(meter: Meter, words: str) -> None:
     click.echo(words, err=True)
 
 
-def _interrupted(meter: Meter) -> None:
-    """End at once: what is being read is of no use to anybody, and what was played is on the disk."""
-    _remark(meter, f"Interrupted. {KEPT}")
+def _interrupted(meter: Meter, *, is_kept: bool) -> None:
+    """End at once: what is being read is of no use to anybody, and what is to go on from is on the disk."""
+    _remark(meter, f"Interrupted. {KEPT if is_kept else NOTHING_KEPT}")
     sys.stderr.flush()
     os._exit(INTERRUPTED)
 
@@ -119,6 +125,13 @@ def _show(findings: Findings, html: Path | None, output: str) -> int:
             click.echo(line)
     took = data["took"]
     click.echo(f"in {took['all_s']:g}s, {took['reading_s']:g}s of it waiting for Prometheus", err=True)
-    if data["without_data"]:
+    if data["without_data"] or _saw_nothing(data):
         return UNREACHABLE
     return REFUSED if data["refused"] else 0
+
+
+def _saw_nothing(data: Mapping[str, Any]) -> bool:
+    """Say whether of all rules that the server understands nothing was ever known."""
+    refused = {each["id"] for each in data["refused"]}
+    rules = [rule for rule in data["rules"] if rule["id"] not in refused]
+    return bool(rules) and all(rule["firings"] is None for rule in rules)

@@ -126,13 +126,39 @@ def give(
             click.echo(_filled(line, words))
 
 
-def give_each(guards: Iterable[str], order: Callable[[str], None]) -> None:
-    """Give an order about each guard, whatever came of the others.
+def find(remote: Remote, *guards: str) -> dict[str, Any]:
+    """Return what the daemon shows of the last of these guards, once it is known that there are all of them.
+
+    Raises:
+        click.UsageError: One is not there.
+    """
+    known: dict[str, dict[str, Any]] = {
+        each["name"]: each for each in member(remote.ask("/api/v1/guards?limit=10000"), "guards", remote)
+    }
+    for guard in guards:
+        if guard not in known:
+            raise click.UsageError(f"there is no guard {plain(guard)}{near(guard, list(known))}")
+    return known[guards[-1]]
+
+
+def near(word: str, known: list[str]) -> str:
+    """Return the question whether one of these was meant."""
+    import difflib
+
+    found = difflib.get_close_matches(word, known) or known[:3]
+    return f"; did you mean {' or '.join(map(plain, found))}?" if found else ""
+
+
+def give_each(remote: Remote, guards: Iterable[str], order: Callable[[str], None]) -> None:
+    """Give an order about each guard, whatever came of the others; none where a name is not known.
 
     Where one was not done, the exit code is that of the first that was not.
     """
+    named = tuple(dict.fromkeys(guards))
+    if len(named) > 1:
+        find(remote, *named)
     codes = []
-    for guard in guards:
+    for guard in named:
         try:
             order(guard)
         except SystemExit as ended:

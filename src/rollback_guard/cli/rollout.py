@@ -47,7 +47,7 @@ def start(guards: tuple[str, ...], remote: Remote, output: str, **given: str | N
             ),
         )
 
-    give_each(guards, begin)
+    give_each(remote, guards, begin)
 
 
 @command.command()
@@ -70,7 +70,7 @@ def finish(guards: tuple[str, ...], reason: str | None, remote: Remote, output: 
             ),
         )
 
-    give_each(guards, end)
+    give_each(remote, guards, end)
 
 
 @command.command(name="list")

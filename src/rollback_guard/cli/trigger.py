@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rollback_guard.cli.completion import steps
-from rollback_guard.cli.order import assent, demand_reason, give, guard_argument, reason_option
+from rollback_guard.cli.order import assent, demand_reason, find, give, guard_argument, near, reason_option
 from rollback_guard.cli.remote import Remote, commands, member, output_option
 from rollback_guard.cli.table import plain
 
@@ -44,7 +44,7 @@ def command(
         raise click.UsageError("say which --step, or --all")
     if not plan:
         demand_reason(reason)
-    view = _find(remote, guard)
+    view = find(remote, guard)
     chosen = _chosen(view, step, remote)
     if plan and output == "json":
         document = {
@@ -73,30 +73,14 @@ def command(
     )
 
 
-def _find(remote: Remote, guard: str) -> dict[str, Any]:
-    known: dict[str, dict[str, Any]] = {
-        each["name"]: each for each in member(remote.ask("/api/v1/guards?limit=10000"), "guards", remote)
-    }
-    if guard not in known:
-        raise click.UsageError(f"there is no guard {plain(guard)}{_near(guard, list(known))}")
-    return known[guard]
-
-
 def _chosen(view: dict[str, Any], step: str | None, remote: Remote) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = member(view, "steps", remote)
     playbook = [each["name"] for each in steps]
     if not playbook:
         raise click.UsageError(f"guard {plain(view['name'])} has no playbook, so there is nothing to run")
     if step is not None and step not in playbook:
-        raise click.UsageError(f"guard {plain(view['name'])} has no step {plain(step)}{_near(step, playbook)}")
+        raise click.UsageError(f"guard {plain(view['name'])} has no step {plain(step)}{near(step, playbook)}")
     return steps if step is None else [next(each for each in steps if each["name"] == step)]
-
-
-def _near(word: str, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known) or known[:3]
-    return f"; did you mean {' or '.join(map(plain, near))}?" if near else ""
 
 
 def _plan(view: dict[str, Any], chosen: list[dict[str, Any]], reason: str | None, remote: Remote) -> Iterator[str]:

@@ -24,6 +24,8 @@ from rollback_guard.config.vocabulary import known_keys, later_keys
 MOST_PROBLEMS = 200
 """Problems of one file that are explained; nobody reads more, and a hostile file has a hundred thousand."""
 
+OF_TEST_FILES = frozenset({"rule_files", "evaluation_interval", "group_eval_order", "fuzzy_compare", "tests"})
+
 ITEM_LISTS = frozenset({"groups", "rules", "probes", "guards", "maintenance"})
 """Lists whose items stand for themselves: a broken one is left out, the others are still checked."""
 
@@ -185,6 +187,9 @@ def _unknown_key(document: Document, model: type[BaseModel], path: KeyPath, loc:
     if word in later_keys(path):
         hint = "Remove it; nothing is accepted and then ignored."
         return document.problem("not-yet", f"this version does not know {quoted(word)} yet", mark, hint=hint)
+    if word in OF_TEST_FILES and len(path) == 1 and "groups" in known:
+        hint = "This is a file of tests: put those into a folder that `[guard] rules` does not name, as `rules/tests/`."
+        return document.problem("unknown-key", f"no rule file has {quoted(word)}", mark, hint=hint)
     if word == "record" and "alert" in known:
         hint = "A rule has either `alert` or `record`, and only an alert can cause anything."
         return document.problem("unknown-key", f"a rule with `alert` has no {quoted(word)}", mark, hint=hint)
