@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -70,6 +71,8 @@ def _redacted(_logger: WrappedLogger, _method: str, event: MutableMapping[str, A
 def _masked(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, dict):
         return {key: _masked(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
