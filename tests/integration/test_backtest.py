@@ -166,10 +166,13 @@ def test_a_comparison_says_what_would_have_changed(here, server):
 
 
 def test_a_server_that_cannot_be_reached_ends_with_3(here, server):
-    done = backtest(here, server, url="http://127.0.0.1:1")
+    done = backtest(here, server, url="http://anna:hush@127.0.0.1:1/prom?key=hush")
     assert done.returncode == 3
-    assert "connect" in done.stderr
-    assert "goes on there" in done.stderr
+    assert done.stderr.startswith("Error: prometheus at http://127.0.0.1:1/prom: connect: ")
+    assert "hush" not in done.stderr
+    assert "kept" not in done.stderr
+    queried = backtest(here, server, "--deploys-query", "up", url="http://127.0.0.1:1")
+    assert queried.stderr.startswith("Error: prometheus at http://127.0.0.1:1: --deploys-query: connect: ")
 
 
 def test_rules_with_errors_end_with_4_and_their_problems(here, server):
@@ -186,6 +189,7 @@ def test_rules_with_errors_end_with_4_and_their_problems(here, server):
         ["--from", "now", "--to", "7d"],
         ["--step", "0s"],
         ["--sweep", "threshold=2..1"],
+        ["--sweep", "threshold=500ms"],
         ["--deploys", "nothing.csv"],
         ["--deploy-window", "soon"],
     ],
@@ -241,7 +245,7 @@ def test_a_server_that_goes_away_in_the_middle_ends_it_and_it_goes_on_when_that_
         lost = backtest(here, server, "--output", "json", url=gate.url)
         assert lost.returncode == 3
         assert lost.stdout == ""
-        assert "Error: connect: " in lost.stderr
+        assert f"Error: prometheus at {gate.url}: connect: " in lost.stderr
         assert "goes on there" in lost.stderr
         gate.answer = lambda asked: None
         asked_before = len(gate.asked)
@@ -290,6 +294,22 @@ def test_ctrl_c_ends_it_at_once_with_a_word_and_keeps_what_was_played(here, serv
         resumed = backtest(here, server, url=gate.url)
         assert "goes on at" in resumed.stderr
         assert resumed.returncode == 0
+
+
+def test_ctrl_c_before_anything_was_kept_says_that_nothing_is(here, server):
+    with made_up.Gate(server.url) as gate:
+        waiting, released = threading.Event(), threading.Event()
+        gate.answer = lambda asked: waiting.set() or released.wait(60)
+        process = running(here, gate.url)
+        try:
+            assert waiting.wait(60)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            released.set()
+    assert process.returncode == 130
+    assert said == "Interrupted. Nothing was kept yet: the same command begins anew.\n"
 
 
 def test_two_of_the_same_question_at_once_do_not_harm_each_other(here, server, whole):
@@ -390,6 +410,35 @@ def test_a_server_that_has_nothing_of_the_rules_ends_with_3(here, server):
     done = backtest(here, server)
     assert done.returncode == 3
     assert "prometheus has nothing of these rules in all this time: nothing was played" in done.stdout
+
+
+def test_a_server_without_the_heartbeat_ends_with_3_and_says_what_to_set(here, server):
+    (here / "guard.toml").write_text(
+        '[guard]\nname = "shop"\nrules = ["rules.yaml"]\nmode = "dry-run"\n'
+        f'[prometheus]\nurl = "{server.url}"\nheartbeat = "count(nobody_has_this)"\n'
+        '[actions.flag-off]\ntype = "exec"\ncommand = ["true"]\ninspect = ["true"]\n'
+        '[actions.roll-back]\ntype = "exec"\ncommand = ["true"]\ninspect = ["true"]\n'
+    )
+    (here / "incidents.csv").write_text("start,end\n2026-03-01T01:00:00Z,2026-03-01T02:00:00Z\n")
+    times = ["--from", made_up.START.isoformat(), "--to", END.isoformat(), "--incidents", "incidents.csv"]
+    toml = [*command(here, *times)[:4], "guard.toml", *times, "--rule", "Errors", "--sweep", "for=1m,2m"]
+    done = subprocess.run(toml, cwd=here, env=environment(here), capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    errors = next(line.split() for line in done.stdout.splitlines() if line.startswith("shop/Errors "))
+    assert errors == ["shop/Errors", "?", "?", ">", "0.01", "heartbeat", "100%"]
+    told = " ".join(done.stdout.split())
+    assert "(heartbeat: the server answers count(nobody_has_this) with nothing). Set `heartbeat` of this" in told
+    assert "Note: not swept" in told
+    assert "missed" not in told
+
+
+def test_a_metric_that_does_not_exist_is_said_while_the_other_rules_are_told_of(here, server):
+    (here / "rules.yaml").write_text(made_up.RULES.replace("max(latency_seconds)", "max(nobody_has_this)"))
+    done = backtest(here, server)
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "nothing can be told of shop/Slow, unknown all the time (absent" in told
+    assert "`rollback-guard check --online` says which series" in told
 
 
 def test_each_group_is_asked_of_its_own_data_source(here, server, whole):

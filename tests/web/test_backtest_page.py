@@ -290,6 +290,30 @@ def test_near_a_breach_the_value_of_each_evaluation_is_read_and_drawn(show, scen
         )
 
 
+@pytest.mark.parametrize(("many", "goes_on"), [(6, False), (20, True)])
+def test_a_grid_is_whole_or_fades_where_it_goes_on_until_its_end_is_seen(show, scene, many, goes_on):
+    scene.swept = "Errors"
+    data = scene.data()
+    first = data["sweep"]["tried"][1]
+    data["sweep"]["tried"] += [{**first, "for_s": 600 + 60 * number} for number in range(many - 2)]
+    tab = show(data, width=1200)
+    grid = "document.querySelector('.scroll')"
+    tab.ask(f"{grid}.scrollIntoView()")
+    tab.settle()
+    assert tab.ask(f"{grid}.scrollWidth > {grid}.clientWidth") is goes_on
+    assert tab.ask(f"getComputedStyle({grid}).maskImage !== 'none'") is goes_on
+    tab.ask(f"{grid}.scrollLeft = 9999")
+    tab.wait_for(f"getComputedStyle({grid}).maskImage === 'none'")
+    assert tab.ask("document.querySelector('.heat tbody th').getBoundingClientRect().left") >= 0
+
+
+def test_a_strip_is_hatched_where_a_rule_was_blind_as_the_legend_says(show, scene):
+    tab = show(scene.data())
+    blind = "document.querySelector('.strip .blind')"
+    assert tab.ask(f"getComputedStyle({blind}).fill").startswith('url("#hatch")')
+    assert tab.ask("document.querySelectorAll('pattern#hatch').length") == 1
+
+
 def test_pointing_at_a_choice_lists_all_that_are_there_and_shows_them_in_the_grid(show, scene):
     scene.swept = "Errors"
     data = scene.data()

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from itertools import combinations
@@ -17,7 +18,7 @@ from rollback_guard.workbench.backtest.events import Deploy, KnownIncident
 from rollback_guard.workbench.backtest.page import page
 from rollback_guard.workbench.backtest.page.scatter import REACH, scatter
 from rollback_guard.workbench.backtest.page.span import Played, joined
-from rollback_guard.workbench.backtest.page.words import is_share, share, span
+from rollback_guard.workbench.backtest.page.words import is_share, number, rate, share, span
 from rollback_guard.workbench.backtest.results import (
     BUCKETS,
     MOST_SLOT_VALUES,
@@ -91,6 +92,57 @@ def test_a_guard_that_was_blind_is_not_told_as_one_that_had_nothing_to_do(scene)
         rule["unknown"] = {"heartbeat": rule["slots"]}
     head = re.search("<h1>(.*?)</h1>", page(data))[1]
     assert head == "Little can be said of these 14d: in 100% of the evaluations the guard could not see."
+
+
+def test_where_nothing_was_known_the_page_counts_nothing(scene):
+    never = {"slots": 9, "unknown": {"heartbeat": 9}}
+    scene.by_rule = {rule: RuleResult(**never) for rule in scene.by_rule}
+    scene.guards = {"shop": GuardResult()}
+    data = {**scene.data(), "compare": {"files": ["other.yaml"], "rules": [], "guards": []}}
+    drawn = page(data)
+    told = text_of(drawn)
+    assert "Nothing can be said of these 14d: no rule was known in any evaluation." in told
+    assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", drawn) == [("Firings", "?"), ("Blind", "100%")]
+    assert re.findall(r'data-name="(?:Fired|Missed|Unknown)">(?:<b>)?([^<]*)', drawn)[:3] == [
+        "?",
+        "\u2013",
+        "heartbeat 100%",
+    ]
+    assert told.count("Nothing can be said: none of its rules was ever known.") == 1
+    assert "Nothing would have changed" not in told
+
+
+def test_an_incident_that_concerns_a_guard_that_saw_nothing_is_not_missed(scene):
+    scene.incidents = (INCIDENTS[0], replace(INCIDENTS[1], guard="shop"))
+    data = scene.data()
+    for rule in data["rules"]:
+        rule |= {"firings": None, "firing": []}
+    data["guards"][0] |= {"incidents": [], "score": None}
+    data["guards"].append({**data["guards"][0], "name": "other", "rules": ["other/Seen"]})
+    data["rules"].append({**data["rules"][1], "id": "other/Seen", "firings": 0})
+    assert "in none of the known incidents, of which there is one" in page(data)
+
+
+def test_rates_have_as_many_digits_as_mean_something(scene):
+    scene.swept = "Errors"
+    data = scene.data()
+    for each in (data["rules"][0]["score"], *data["sweep"]["tried"]):
+        each["false_alarms_per_week"] = 7.001
+    told = text_of(page(data))
+    assert "7.001" not in told
+    assert ": 7 a week," in page(data)
+    assert (rate(1234.5), rate(0.4567), rate(7.001)) == ("1230", "0.457", "7")
+
+
+def test_a_rate_from_less_than_a_week_is_said_to_be_projected(scene):
+    data = {**scene.data(), "start": "2026-03-13T00:00:00Z"}
+    assert "1 in all, projected" in page(data)
+    assert "projected" not in page(scene.data())
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.005, "0.5%"), (5, "500%"), (0.3333, "33.3%"), (math.inf, "+Inf")])
+def test_shares_are_percents_however_large(value, expected):
+    assert number(value, percent=True) == expected
 
 
 def test_without_a_guard_the_first_sentence_is_about_the_rules(scene):
@@ -170,7 +222,7 @@ def test_a_page_runs_its_own_script_and_style_and_asks_no_network_for_anything(s
         assert directives.pop(directive) == f"'sha256-{digest}'"
     assert directives == {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'"}
     without_script = re.sub(r"<script>.*?</script>", "", drawn, flags=re.DOTALL)
-    assert not re.search(r"""(?:src|href)=(?!"#)|url\(|@import|\bstyle=|\son\w+=""", without_script)
+    assert not re.search(r"""(?:src|href)=(?!"#)|url\((?!#)|@import|\bstyle=|\son\w+=""", without_script)
 
 
 def test_no_name_ends_a_script_or_becomes_a_tag(scene):
@@ -387,10 +439,13 @@ def test_a_comparison_that_changes_nothing_says_so(scene):
 
 def test_a_backtest_without_rules_is_a_page_too(scene):
     data = scene.data()
-    data |= {"rules": [], "guards": [], "deploys": [], "incidents": [], "not_played": ["probes"]}
-    drawn = page(data)
-    assert "No rule was played." in drawn
-    assert "Not played, for Prometheus has no history of it: probes." in drawn
+    data |= {"rules": [], "guards": [], "deploys": [], "incidents": []}
+    assert "No rule was played." in page(data)
+
+
+def test_what_the_figures_do_not_say_is_on_the_page_too(scene):
+    data = {**scene.data(), "remarks": ["not played, for Prometheus has no history of it: probe/ready"]}
+    assert "Note: not played, for Prometheus has no history of it: probe/ready." in text_of(page(data))
 
 
 def test_a_link_to_a_moment_leads_somewhere_without_a_script_too(scene):

@@ -143,3 +143,12 @@ def test_what_is_endless_is_kept_too(files):
     endless.results.rules["g/r"].high[BUCKETS - 1] = float("inf")
     files.file("played").save(endless)
     assert files.file("played").load(RULES, GUARDS) == endless
+
+
+def test_something_is_kept_as_soon_as_something_was_played_and_not_before(files):
+    files.times(START, END)
+    assert not files.has_any
+    files.file("played").save(progress())
+    assert files.has_any
+    files.forget()
+    assert not files.has_any

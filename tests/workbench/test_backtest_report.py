@@ -15,7 +15,7 @@ from rollback_guard.core.observation import Unknown
 from rollback_guard.workbench.backtest.data import as_json
 from rollback_guard.workbench.backtest.events import Deploy
 from rollback_guard.workbench.backtest.plan import plan
-from rollback_guard.workbench.backtest.remarks import Circumstances, refused, remarks_of, without_data
+from rollback_guard.workbench.backtest.remarks import CURES, Circumstances, refused, remarks_of, without_data
 from rollback_guard.workbench.backtest.report import WIDTH, lines_of
 from rollback_guard.workbench.backtest.results import MOST_KEPT, GuardResult, Nearest, Results, RuleResult
 from rollback_guard.workbench.backtest.score import Past
@@ -39,24 +39,65 @@ def test_values_and_thresholds_are_written_as_people_write_them(scene):
     told = text(scene.data())
     assert "rules.yaml, from 2026-03-01 00:00:00 to 2026-03-15 00:00:00 UTC" in told
     found = rows(scene.data())
-    assert ["shop/Errors", "2", "1h", "1", "3m", "23%", ">", "1%", "9.97%"] in found
+    assert ["shop/Errors", "2", "1h", "1", "3m", "23%", ">", "1%", "no", "traffic,", "…", "9.97%"] in found
     assert ["shop/Latency", "0", "0", "0.4", ">", "0.5", "0%"] in found
 
 
 def test_a_rule_of_which_nothing_was_known_is_not_said_to_have_been_silent(scene):
-    assert ["shop/Silent", "?", "0", "<", "1", "100%"] in rows(scene.data())
+    data = scene.data()
+    assert ["shop/Silent", "?", "?", "<", "1", "absent", "100%"] in rows(data)
+    assert ["shop/Silent", "?", "?", "?", "?", "?"] in rows(data)
+    silent = data["rules"][3]
+    assert {key: silent[key] for key in ("firings", "firing_s", "pendings", "nearest", "score")} == dict.fromkeys(
+        ("firings", "firing_s", "pendings", "nearest", "score")
+    )
+
+
+def all_blind(scene):
+    """Have a server without the heartbeat that it is asked for: values are there, and none of them counts."""
+    for rule in scene.by_rule:
+        nearest = Nearest(value=0.3, at=START)
+        scene.by_rule[rule] = RuleResult(slots=9, asked=9, unknown={"heartbeat": 9}, nearest=nearest)
+    scene.guards = {"shop": GuardResult()}
+    return scene.data()
+
+
+def test_where_nothing_was_known_nothing_is_told_of_rules_guards_or_what_would_have_changed(scene):
+    data = all_blind(scene)
+    told = text(data)
+    assert ["shop/Errors", "?", "?", ">", "1%", "heartbeat", "100%"] in rows(data)
+    assert "missed" not in told
+    assert "30%" not in told
+    assert "guard shop: nothing can be told, none of its rules was ever known" in told
+    assert data["guards"][0]["score"] is None
+    data["compare"] = {"files": ["other.yaml"], "rules": [], "guards": []}
+    assert "compared with other.yaml:\n  nothing can be told" in text(data)
+
+
+def test_a_guard_that_acted_though_it_was_blind_is_told_of(scene):
+    guards = scene.guards
+    all_blind(scene)
+    scene.guards = guards
+    assert "guard shop: 2 incidents, acting in 2" in text(scene.data())
+    assert scene.data()["guards"][0]["score"]["false_alarms"] == 1
 
 
 def test_firings_are_scored_where_people_told_what_happened(scene):
     assert ["shop/Errors", "1", "0", "1", "0.5", "1", "of", "2", "6m", "6m"] in rows(scene.data())
     scene.deploys = scene.incidents = ()
-    assert not any(row[:2] == ["firings", "of"] for row in rows(scene.data()))
+    assert not any(row[:3] == ["rule", "or", "guard"] for row in rows(scene.data()))
+    assert "flag-off (breach), for shop/Errors\n" in text(scene.data())
+
+
+def test_actions_of_guards_are_scored_like_firings(scene):
+    assert ["guard", "shop", "1", "0", "1", "0.5", "1", "of", "2", "6m", "6m"] in rows(scene.data())
 
 
 def test_what_a_guard_would_have_done_is_told_step_by_step(scene):
     told = text(scene.data())
     assert "guard shop: 2 incidents, acting in 2\n  held by: not critical once\n" in told
-    assert "  2026-03-02 06:06:00  flag-off (breach), for shop/Errors\n" in told
+    assert "  2026-03-02 06:06:00  flag-off (breach), for shop/Errors: known incident\n" in told
+    assert "  2026-03-07 06:00:00  flag-off (breach), for shop/Errors: false alarm" in told
     assert "      had that not helped: roll-back at 2026-03-02 06:12:00\n" in told
 
 
@@ -75,7 +116,22 @@ def test_nothing_is_wider_than_a_screen(scene):
     }
     lines = list(lines_of(data))
     assert max(map(len, lines)) <= WIDTH, max(lines, key=len)
-    assert f"…{long[-29:]}" in text(data)
+    assert f"…{long[-20:]}" in text(data)
+
+
+def test_names_are_cut_only_where_there_is_no_room_for_them(scene):
+    long = "LatencyOfProviders"
+    scene.rules = RULES.replace("alert: Latency", f"alert: {long}")
+    scene.by_rule = {key.replace("Latency", long): each for key, each in scene.by_rule.items()}
+    assert [f"shop/{long}", "0", "0", "0.4", ">", "0.5", "0%"] in rows(scene.data())
+
+
+def test_all_thresholds_of_a_sweep_are_written_alike(scene):
+    data = a_sweep(scene)
+    data["sweep"]["tried"][1]["threshold"] = 5
+    told = text(data)
+    assert "> 500% " in told
+    assert "> 1% " in told
 
 
 def test_no_name_steers_the_terminal(scene):
@@ -91,6 +147,19 @@ def test_a_comparison_pairs_what_moved(scene):
     assert "  ~ guard shop begins flag-off 3m earlier, at 2026-03-02 06:03:00" in told
     assert "  - guard shop begins flag-off at 2026-03-07 06:00:00" in told
     assert "guard shop begins flag-off at 2026-03-02" not in told
+
+
+def test_a_comparison_is_in_the_order_of_time(scene):
+    scene.compared = True
+    data = scene.data()
+    changed = data["compare"]["rules"][0]
+    gone, moved = changed["only_before"][0], changed["moved"][0]
+    new = {**gone, "began_at": "2026-03-12T00:00:00Z"}
+    later = {**moved, "after": {**moved["after"], "began_at": "2026-03-13T00:00:00Z"}, "earlier_s": -60.0}
+    changed |= {"only_after": [new], "moved": [later, moved]}
+    lines = [line for line in lines_of(data) if "shop/Errors fires" in line]
+    assert [line.split()[0] for line in lines] == ["~", "-", "+", "~"]
+    assert lines[-1] == "  ~ shop/Errors fires 1m later, at 2026-03-13 00:00:00"
 
 
 def test_json_is_json_whatever_was_measured(scene):
@@ -206,6 +275,50 @@ def test_a_dry_run_is_said_to_be_none_here(tmp_path):
 def test_a_step_that_is_longer_than_for_is_said_to_delay(tmp_path):
     (found,) = remarks(tmp_path, step=timedelta(minutes=6))
     assert found == "--step is longer than the `for` of shop/Errors, shop/Gone: they fire later here than they would"
+
+
+NEVER = {"slots": 9, "asked": 9}
+
+
+@pytest.mark.parametrize(
+    ("why", "detail", "words"),
+    [
+        (
+            "heartbeat",
+            "the server answers count(up) with nothing",
+            "nothing can be told of shop/Silent, unknown all the time (heartbeat: the server answers count(up) with nothing). "
+            + CURES["heartbeat"],
+        ),
+        (
+            "absent",
+            "",
+            "nothing can be told of shop/Silent, unknown all the time (absent). " + CURES["absent"],
+        ),
+        (
+            "too_large",
+            "9999 series",
+            "nothing can be told of shop/Silent, unknown all the time (too large: 9999 series)",
+        ),
+    ],
+)
+def test_why_nothing_was_known_of_a_rule_is_said_with_what_to_do(tmp_path, why, detail, words):
+    silent = RuleResult(**NEVER, unknown={why: 8, "timeout": 1}, details={why: detail})
+    assert remarks(tmp_path, results=a_result(Silent=silent))[0] == words
+
+
+def test_where_nothing_was_known_of_any_rule_it_is_said_once(tmp_path):
+    never = {name: RuleResult(**NEVER, unknown={"heartbeat": 9}) for name in ("Errors", "Latency", "Gone", "Silent")}
+    found = [each for each in remarks(tmp_path, results=a_result(**never)) if "nothing can be told" in each]
+    assert len(found) == 1
+    assert found[0].startswith("nothing can be told of any rule, unknown all the time (heartbeat)")
+
+
+def test_false_alarms_per_week_that_are_projected_from_less_are_said_to_be(tmp_path):
+    results = a_result()
+    results.data_since["prometheus"] = START + LENGTH - timedelta(days=2)
+    past = Past(start=START, end=START + LENGTH, is_told=True)
+    assert "false alarms per week are projected from 2d" in remarks(tmp_path, results=results, past=past)
+    assert not any("projected" in each for each in remarks(tmp_path, results=results))
 
 
 def test_a_time_that_is_yet_to_come_is_said(tmp_path):

@@ -1,5 +1,6 @@
 """Firings are held against what people know, choices against each other, rules against other rules."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -194,6 +195,27 @@ def test_a_sweep_says_what_is_tried(text, expected):
 )
 def test_a_sweep_that_says_nothing_is_refused(text):
     with pytest.raises(SweepError):
+        axes_of([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "threshold=500ms",
+            "`500ms` is no threshold: write a number or a percentage; where the rule measures seconds, 0.5",
+        ),
+        (
+            "threshold=1,two",
+            "--sweep `threshold=1,two`: `two` is no threshold: write a number or a percentage, such as",
+        ),
+        ("threshold=5%..inf", "`inf` is no threshold"),
+        ("threshold=2..1", "--sweep `threshold=2..1`: the first end must be the lower one"),
+        ("for=5x", '--sweep `for=5x`: "5x" is not a duration'),
+    ],
+)
+def test_what_cannot_be_swept_is_named_with_its_place_and_what_to_write(text, words):
+    with pytest.raises(SweepError, match=re.escape(words)):
         axes_of([text])
 
 

@@ -122,10 +122,10 @@ def _finish(verdicts: Sequence[FileVerdict], output: str, took_s: float) -> None
         click.echo(report.as_json(verdicts, took_s))
     elif output == "junit":
         click.echo(report.as_junit(verdicts, took_s))
-    click.echo(report.summary(verdicts, took_s), err=True)
     if not any(verdict.trials or verdict.problems for verdict in verdicts):
         click.echo("Error: no test has a name that --run matches.", err=True)
         sys.exit(FINDINGS)
+    click.echo(report.summary(verdicts, took_s), err=True)
     sys.exit(FINDINGS if any(verdict.is_failed for verdict in verdicts) else 0)
 
 

@@ -98,7 +98,7 @@ def test_a_file_that_is_wrong_is_told_beside_those_that_are_not(run, folder):
     assert "wrong.test.yaml:2:1: error: unknown key `teste` (unknown-key)" in done.stdout
     assert "Did you mean `tests`?" in done.stdout
     assert re.search(r"binary\.test\.yaml:\d+:\d+: error: .*\(not-text\)", done.stdout)
-    assert "missing.test.yaml:1:1: error: this does not exist" in done.stdout
+    assert "\nmissing.test.yaml: error: this does not exist (unreadable-file)\n" in done.stdout
     assert "1 test in 4 files: 3 files could not be played" in done.stderr
 
 
@@ -141,8 +141,54 @@ def test_a_name_that_no_test_has_is_told(run, folder):
     files(folder, True, True)
     assert run("--run", "test 1", ".").returncode == 0
     done = run("--run", "test 9", ".")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Error: no test has a name that --run matches.\n")
+    assert json.loads(run("--run", "test 9", "--output", "json", "00.test.yaml").stdout)["succeeded"] is False
+
+
+def test_a_pattern_that_no_file_matches_has_no_place_in_a_file(run):
+    done = run("rules/*people*")
     assert done.returncode == 1
-    assert "no test has a name that --run matches" in done.stderr
+    assert done.stdout.startswith("rules/*people*: error: no file matches this pattern (unreadable-file)\n")
+
+
+def test_one_file_is_played_in_one_process_that_imports_no_actions(folder):
+    files(folder, True)
+    script = (
+        "import multiprocessing, sys\n"
+        "from rollback_guard.cli import main\n"
+        "try:\n"
+        "    main(['test', '00.test.yaml'])\n"
+        "finally:\n"
+        "    print(sorted({'httpx', 'structlog', 'rich', 'multiprocessing.popen_spawn_posix'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_the_actions_of_a_guard_toml_are_known(run, folder):
+    files(folder, True)
+    (folder / "guard.toml").write_text(
+        '[guard]\nname = "g"\nrules = ["rules.yaml"]\n[prometheus]\nurl = "http://127.0.0.1:9090"\n'
+        '[actions.x]\ntype = "exec"\ncommand = ["/bin/true"]\n'
+    )
+    test = folder / "00.test.yaml"
+    test.write_text(test.read_text().replace("rules.yaml", "guard.toml"))
+    assert (run(".").returncode, run(".").stdout) == (0, "")
+    (folder / "guard.toml").write_text((folder / "guard.toml").read_text().replace('"exec"', '"exce"'))
+    done = run(".")
+    assert done.returncode == 1
+    assert "Did you mean `exec`?" in done.stdout
+
+
+def test_a_server_that_nobody_needs_is_ended_and_its_failure_is_not_told(run, folder):
+    (folder / "wrong.test.yaml").write_text("rule_files: [rules.yaml]\nteste: []\n")
+    assert run("wrong.test.yaml").returncode == 1
+    assert left_in(folder) == []
+    done = run("--prometheus-binary", "/bin/false", "wrong.test.yaml")
+    assert done.returncode == 1
+    assert "Did you mean `tests`?" in done.stdout
 
 
 def test_the_result_is_there_for_machines(run, folder):
@@ -252,4 +298,4 @@ def test_a_worker_that_dies_costs_only_its_own_file(folder):
         out, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert re.findall(r"^ok   (\S+)\.test", out, re.MULTILINE) == ["00", "01"]
-    assert "long.test.yaml:1:1: error: the process that played this file ended with status -9 (test-crashed)" in out
+    assert "long.test.yaml: error: the process that played this file ended with status -9 (test-crashed)" in out

@@ -3,6 +3,8 @@
 import pytest
 import yaml
 
+from installed import PROMETHEUS, with_prometheus_3
+
 
 def rules(*rules, **more):
     return {"groups": [{"name": "g", "rules": list(rules)}], **more}
@@ -204,3 +206,39 @@ def test_anchors_and_merge_keys_are_read_as_promtool_reads_them(bench, promtool_
     )
     assert promtool_says([path]) == {path: True}
     assert [trial.failures for trial in bench.run(path).trials] == [(), (), ()]
+
+
+UTF8 = {"alert": "Above", "expr": 'sum by ("service.name") ({"http.requests", "service.name"=~"k.*"}) > 1'}
+
+
+@with_prometheus_3
+def test_names_of_any_letters_are_played_as_promtool_plays_them(both):
+    series = [{"series": '{"http.requests", "service.name"="künde"}', "values": "2x5"}]
+    fires, other = firing("3m", {"service.name": "künde"}), firing("3m", {"service.name": "kunde"})
+    assert both(rules(UTF8), one(input_series=series, alert_rule_test=[fires])) == (True, True)
+    assert both(rules(UTF8), one(input_series=series, alert_rule_test=[other])) == (False, False)
+
+
+@with_prometheus_3
+def test_a_native_histogram_is_played_by_promtool_alone(play, promtool_says, tmp_path):
+    native = "{{schema:0 sum:5 count:4 buckets:[1 2 1]}}"
+    counted = {"expr": "histogram_count(h)", "eval_time": "1m", "exp_samples": [{"value": 4}]}
+    expected = native.replace(" buckets", " counter_reset_hint:not_reset buckets")
+    compared = {"expr": "h", "eval_time": "1m", "exp_samples": [{"labels": "h", "histogram": expected}]}
+    series = [{"series": "h", "values": f"{native}x5"}]
+    verdict = play(rules(ABOVE), one(input_series=series, promql_expr_test=[counted, compared]))
+    assert [problem.id for problem in verdict.problems] == ["bad-notation", "bad-value"]
+    assert promtool_says([tmp_path / "played.test.yaml"]) == {tmp_path / "played.test.yaml": True}
+
+
+def test_that_no_native_histogram_is_expected_may_be_said(play):
+    case = {"expr": "vector(1)", "exp_samples": [{"value": 1, "histogram": ""}]}
+    assert not play(rules(ABOVE), one(promql_expr_test=[case])).is_failed
+
+
+@pytest.mark.parametrize(("held", "expected"), [("1m", 5 if PROMETHEUS < (3,) else 4), ("70s", 5)])
+def test_a_range_begins_where_the_server_has_it_begin(both, held, expected):
+    series = [{"series": "m", "values": "0x40"}]
+    case = {"expr": f"count_over_time(m[{held}])", "eval_time": "5m", "exp_samples": [{"value": expected}]}
+    test = one(input_series=series, promql_expr_test=[case]) | {"interval": "15s"}
+    assert both(rules(ABOVE), test) == (True, True)

@@ -161,6 +161,46 @@ def test_a_guard_that_is_blind_for_long_says_so_and_does_nothing(passes):
     assert passes(rules(), *decisions, outages=[{"from": "5m", "to": "40m", "reason": "timeout"}]) == []
 
 
+@pytest.mark.parametrize(
+    ("expected", "id_", "hint"),
+    [
+        ({"decision": "act", "action": "disable-y"}, "unknown-action", "Did you mean `disable-x`?"),
+        ({"decision": "act", "action": "zzz"}, "unknown-action", "It has `disable-x`, `roll-back`."),
+        ({"decision": "actt", "action": "disable-x"}, "bad-value", "Did you mean `act`?"),
+        ({"decision": "act", "reason": "braech"}, "bad-value", "Did you mean `breach`?"),
+    ],
+)
+def test_a_decision_that_a_guard_can_never_make_is_a_mistake(play, expected, id_, hint):
+    decision = {"eval_time": "1m", "guard": "shop", "exp_decisions": [{"decision": "act"}, expected]}
+    (problem,) = play(rules(), {"name": "one", "decision_test": [decision]}).problems
+    assert problem.id == id_
+    assert hint in problem.hint
+
+
+IDLE_HINT = (
+    "`ErrorRate` has nothing to judge then (no_traffic). "
+    "Where the step takes the traffic with it, give the step `verify: {idle: pass}`"
+)
+
+
+@pytest.mark.parametrize(("idle", "hint"), [("unknown", [IDLE_HINT]), ("pass", [])])
+def test_a_flag_that_takes_its_traffic_with_it_is_told_of_the_key_that_says_so(play, idle, hint):
+    alert = {**ERRORS, "when": "sum(rate(requests[150s])) > 1"}
+    series = [{**GOOD, "cured": "last+0x1"}, BAD]
+    results = [{"action": "disable-x", "cures_after": "0s"}]
+    test = {
+        "name": "one",
+        "interval": "1m",
+        "input_series": series,
+        "action_results": results,
+        "decision_test": [concluded("40m", "recovered/verified")],
+    }
+    steps = [{"action": "disable-x", "verify": {"within": "6m", "stable_for": "1m", "idle": idle}}]
+    failures = play(rules(alert, probes=(), playbook=steps), test).trials[0].failures
+    assert [hint for failure in failures for hint in failure.hints[1:]] == hint
+    assert bool(failures) is bool(hint)
+
+
 def test_an_outage_of_another_data_source_is_a_mistake(passes):
     assert passes(rules(), concluded("1m"), outages=[{"from": "5m", "to": "9m", "datasource": "other"}]) == [
         "the rule files have no data source `other`"

@@ -108,6 +108,76 @@ def test_an_outage_is_named_as_the_cause(failure):
     assert "nothing is known of `Errors` then: there is an outage" in hints
 
 
+def test_an_alert_that_was_dropped_in_the_dark_is_told(failure):
+    outages = [{"from": "1m", "to": "9m"}]
+    hints = failure(ERRORS, "0.02x19", outages=outages, **expecting("8m", fires(**ANNOTATIONS))).hints
+    assert hints[0] == (
+        "`Errors` was pending, and was dropped at 7m (evidence_expired): nothing had been known of it for more than 5m, "
+        "for there is an outage"
+    )
+    assert hints[1] == "nothing is known of `Errors` then: there is an outage"
+
+
+def test_a_guard_for_which_no_rule_fires_says_what_was_dropped_in_the_dark(play):
+    errors = {**ERRORS, "for": "4m", "labels": {"severity": "critical"}}
+    guard = {"guard": "a", "select": {"severity": "critical"}, "playbook": [{"action": "off"}]}
+    test = {
+        "name": "one",
+        "interval": "1m",
+        "input_series": [{"series": "m", "values": "0.02 _x9 0x9"}],
+        "decision_test": [{"eval_time": "14m", "guard": "a", "exp_decisions": [{"decision": "act"}]}],
+        "alert_rule_test": [expecting("15m")["alert_rule_test"][0]],
+    }
+    (found,) = play({**rules(errors), "guards": [guard]}, test).trials[0].failures
+    assert found.surplus == ("hold/blind, at 8m",)
+    assert found.hints[1] == "no rule of `a` fires in this test"
+    assert found.hints[2].startswith("`Errors` was pending, and was dropped at 9m (evidence_expired)")
+
+
+def test_what_was_dropped_in_the_dark_and_read_back_is_not_told(failure):
+    outages = [{"from": "1m", "to": "9m"}]
+    found = failure(ERRORS, "0.02x1 0x30", outages=outages, **expecting("10m", fires(**ANNOTATIONS)))
+    assert found.hints == ("`Errors` measures 0 then, not above 0.01",)
+
+
+def test_the_age_of_its_samples_is_named_where_it_keeps_an_alert_pending(failure):
+    rule = {**ERRORS, "for": "10m"}
+    hints = failure(rule, "0.02x9", **{**expecting("15m", fires(**ANNOTATIONS)), "interval": "5m"}).hints
+    assert hints[0] == (
+        "`Errors` is pending since 0s, and `for` is 10m, of which nothing was known for 6m: it cannot fire before 16m"
+    )
+    assert hints[1] == (
+        "nothing was known of `Errors` in 6 slots since 0s: its samples are older than 2m. "
+        "Give them closer together, or the rule a longer `max_age`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("recording", "words"),
+    [
+        ((), "`job:m:sum` looks recorded, and no rule file of this test records it. Add the file"),
+        (
+            ({"record": "jobs:m:sum", "expr": "m"},),
+            "`job:m:sum` looks recorded, and no rule file of this test records it. Did you mean `jobs:m:sum`?",
+        ),
+        (({"record": "job:m:sum", "expr": "nothing"},), "Do the names and labels of `input_series` fit"),
+    ],
+)
+def test_a_metric_that_looks_recorded_and_is_not_is_named(play, recording, words):
+    alert = {**ERRORS, "expr": "job:m:sum > 1"}
+    test = {"name": "one", "interval": "1m", **expecting("2m", fires())}
+    (found,) = play(rules(*recording, alert), test).trials[0].failures
+    assert any(words in hint for hint in found.hints), found.hints
+
+
+def test_a_recorded_metric_that_the_test_gives_itself_is_not_missed(failure):
+    more = [{"series": 'job:m:sum{job="b"}', "values": "2x9"}]
+    hints = failure(
+        {**ERRORS, "expr": 'job:m:sum{job="a"} > 1'}, "1x9", more=more, **expecting("2m", fires(**ANNOTATIONS))
+    ).hints
+    assert any("Do the names and labels of `input_series` fit" in hint for hint in hints), hints
+
+
 def test_a_label_that_differs(failure):
     found = failure(ERRORS, "0.02x9", **expecting("5m", fires({"severity": "ticket"}, **ANNOTATIONS)))
     assert found.hints == ("the label `severity` is 'page', not 'ticket'",)
@@ -197,6 +267,25 @@ def test_a_rule_without_a_threshold_shows_its_states(failure):
     assert any(line.endswith("FFFFFFFFFFFF") for line in picture(found))
 
 
+def test_only_slots_that_are_drawn_are_counted(failure):
+    outages = [{"from": "3m", "to": "5m"}, {"from": "20m", "to": "50m"}]
+    query = {"promql_expr_test": [{"expr": "n", "eval_time": "60m"}]}
+    found = failure(ERRORS, "0x60", outages=outages, **expecting("6m", fires(**ANNOTATIONS)), **query)
+    assert picture(found)[-1] == "            ? unknown, · inactive, connect in 2 slots"
+
+
+def test_reasons_of_single_series_are_counted_too(failure):
+    found = failure(ERRORS, "0 NaN NaN 0 0", **expecting("4m", fires(**ANNOTATIONS)))
+    assert picture(found)[-1] == "            ? unknown, · inactive, nan in 2 slots"
+
+
+def test_the_time_that_was_asked_for_is_in_the_picture_of_a_very_long_test(failure):
+    query = {"promql_expr_test": [{"expr": "n", "eval_time": "3d"}]}
+    lines = picture(failure(ERRORS, "0x4400", **expecting("2d", fires(**ANNOTATIONS)), **query))
+    assert max(map(len, lines)) <= 80
+    assert lines[-2].endswith("2d ▲")
+
+
 def test_a_long_test_is_drawn_around_the_time_that_was_asked_for(failure):
     found = failure(ERRORS, "0x1438 0.02x10", interval="1m", **expecting("24h", fires(**ANNOTATIONS)))
     lines = picture(found)
@@ -213,6 +302,68 @@ def test_more_rules_than_anybody_looks_at_are_counted(play):
     (found,) = play(rules(*several), test).trials[0].failures
     assert picture(found)[-1] == "… and 5 more rules"
     assert len(found.hints) <= 8
+
+
+def shown(verdict):
+    return [line for _, line in report.lines_of(verdict, verbose=False)]
+
+
+def test_what_failures_have_in_common_is_shown_once_beneath_them(play):
+    guards = [
+        {"guard": name, "select": {"severity": "critical"}, "playbook": [{"action": f"{name}-off"}]}
+        for name in ("a", "b")
+    ]
+    errors = {**ERRORS, "labels": {"severity": "critical"}}
+    other = {"alert": "Other", "expr": "other > 1", "labels": {"severity": "none"}}
+    series = [{"series": "m", "values": "0 0.02x9"}, {"series": "other", "values": "0x9"}]
+    test = {
+        "name": "one",
+        "interval": "1m",
+        "input_series": series,
+        "alert_rule_test": [
+            expecting("2m", fires())["alert_rule_test"][0],
+            expecting("5m", fires(), alertname="Other")["alert_rule_test"][0],
+            expecting("9m")["alert_rule_test"][0],
+        ],
+        "decision_test": [
+            {"eval_time": at, "guard": guard, "exp_decisions": [{"decision": "act"}]}
+            for at, guard in (("1m", "a"), ("2m", "a"), ("2m", "b"))
+        ],
+    }
+    verdict = play({**rules(errors, other), "guards": guards}, test)
+    assert verdict.problems == ()
+    lines = shown(verdict)
+    heads = [line.partition(": ")[2] for line in lines if re.match(r"  /", line)]
+    assert heads == [
+        "alert `Errors` firing at 2m",
+        "alert `Errors` firing at 9m",
+        "decisions of guard `a` at 1m",
+        "decisions of guard `a` at 2m",
+        "decisions of guard `b` at 2m",
+        "alert `Other` firing at 5m",
+    ]
+    assert [line.strip() for line in lines if "concluded:" in line or "> " in line] == [
+        *(f"what `{name}` concluded:" for name in "ab"),
+        "Errors: m > 0.01",
+        "Other: other > 1",
+    ]
+    place = lines.index("    Errors: m > 0.01")
+    assert [line.split() for line in lines[place:] if "▲" in line][:2] == [["▲", "1m", "9m", "▲"], ["▲", "2m"]]
+    told = [failure.detail for failure in verdict.trials[0].failures]
+    assert [detail.count("▲") for detail in told] == [1] * 6
+    assert sum("Errors: m > 0.01" in detail for detail in told) == 5
+
+
+def test_failures_that_no_picture_has_room_for_together_have_their_own(play):
+    test = {
+        "name": "one",
+        "interval": "1m",
+        "input_series": [{"series": "m", "values": "0x9000"}],
+        "alert_rule_test": [expecting(at, fires())["alert_rule_test"][0] for at in ("1h", "4d", "4d30m")],
+    }
+    lines = shown(play(rules(ERRORS), test))
+    assert sum("Errors: m > 0.01" in line for line in lines) == 2
+    assert [len(line) for line in lines if "│" in line and len(line) > 90] == []
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,12 @@ from rollback_guard.workbench.backtest.events import (
     incidents_in,
     time_of,
 )
+from rollback_guard.workbench.backtest.history import HistoryError
 from rollback_guard.workbench.backtest.plan import LONGEST, Plan, plan
-from rollback_guard.workbench.backtest.playback import Played, play_back, sources
+from rollback_guard.workbench.backtest.playback import Played, address_of, play_back, sources
 from rollback_guard.workbench.backtest.progress import ProgressFiles, cache_directory
-from rollback_guard.workbench.backtest.remarks import Circumstances, remarks_of
+from rollback_guard.workbench.backtest.remarks import Circumstances, never_known, remarks_of
+from rollback_guard.workbench.backtest.results import Results
 from rollback_guard.workbench.backtest.score import Past
 from rollback_guard.workbench.backtest.sweep import axes_of, policy_of, tried, variants_of
 
@@ -123,21 +125,32 @@ class Backtest:
             raise InputError("these files have no rule that Prometheus has a history of")
         past = self._past(planned)
         played = self._play("played", planned, past)
+        swept = self._swept(planned, past, played.results) if self._axes else None
+        remarks = list(remarks_of(planned, played.results, past, self._circumstances()))
+        if self._axes and swept is None:
+            remarks.append("not swept: what is not known without other thresholds is not known with them")
         findings = Findings(
             files=list(map(str, self._request.rules)),
             plan=planned,
             played=played,
             past=past,
-            swept=self._swept(planned, past) if self._axes else None,
-            remarks=list(remarks_of(planned, played.results, past, self._circumstances())),
+            swept=swept,
+            remarks=remarks,
         )
         if self._other is not None:
             other = self._plan(self._other)
             theirs = self._play("compared", other, past)
             changes = compare((planned.policy, played.results), (other.policy, theirs.results), until=self._end)
-            findings = replace(findings, compared=(list(map(str, self._request.compare)), changes))
+            files = list(map(str, self._request.compare))
+            remarks = [*remarks, *(f"{', '.join(files)}: {each}" for each in never_known(theirs.results))]
+            findings = replace(findings, compared=(files, changes), remarks=remarks)
         self._progress.forget()
         return findings
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the same command would go on where this one is, or was interrupted before."""
+        return self._progress.has_any
 
     def _circumstances(self) -> Circumstances:
         return Circumstances(
@@ -162,10 +175,13 @@ class Backtest:
             remark=self._remark,
         )
 
-    def _swept(self, planned: Plan, past: Past) -> Swept:
+    def _swept(self, planned: Plan, past: Past, results: Results) -> Swept | None:
+        """Try other thresholds of a rule; ``None`` where nothing was ever known of it."""
         variants = variants_of(planned.policy, self._request.rule, self._axes)
         first = variants[0].rule
         rule, comparison = first.id.rpartition(" #")[0], first.condition.comparison
+        if not results.rules[rule].was_known:
+            return None
         swept = replace(planned, policy=policy_of(planned.policy, variants))
         played = self._play("swept", swept, replace(past, deploys=[]))
         guards = [name for name, rules in planned.policy.rules_of.items() if any(each.id == rule for each in rules)]
@@ -193,6 +209,8 @@ class Backtest:
         (source,) = sources(planned, self._endpoints, self._clock, names={DEFAULT_SOURCE}).values()
         try:
             return await deploys_of(source, query, planned, guards=set(self._policy.guards))
+        except HistoryError as error:
+            raise HistoryError(f"{address_of(self._endpoints[DEFAULT_SOURCE])}: {error}") from error
         finally:
             await source.close()
 

@@ -85,7 +85,7 @@ def as_data(found: Findings) -> Data:
             _rule(rule, plan, results, _past_of(rule, found, listeners.get(rule.id, ())), listeners)
             for rule in plan.policy.rules.values()
         ],
-        "guards": [_guard(guard, plan, results.guards[name], found.past) for name, guard in plan.policy.guards.items()],
+        "guards": [_guard(guard, plan, results, found.past) for guard in plan.policy.guards.values()],
         "sweep": _sweep(found.swept) if found.swept else None,
         "compare": _comparison(*found.compared) if found.compared else None,
     }
@@ -124,18 +124,22 @@ def _rule(rule: Rule, plan: Plan, results: Results, past: Past, listeners: Mappi
         "slots": result.slots,
         "unknown": result.unknown,
         "details": result.details,
-        "nearest": {"value": result.nearest.value, "at": _time(result.nearest.at)} if result.nearest else None,
-        "firings": result.firings,
-        "pendings": result.pendings,
+        "nearest": {"value": result.nearest.value, "at": _time(result.nearest.at)}
+        if result.nearest and result.was_known
+        else None,
+        "firings": result.firings if result.was_known else None,
+        "pendings": result.pendings if result.was_known else None,
         "longest_pending_s": longest.lasted(plan.end).total_seconds() if longest else None,
-        "firing_s": sum((each.lasted(plan.end) for each in result.firing), timedelta(0)).total_seconds(),
+        "firing_s": sum((each.lasted(plan.end) for each in result.firing), timedelta(0)).total_seconds()
+        if result.was_known
+        else None,
         "firing": [
             {**_period(period), "kind": kind.value if past.is_known else None}
             for period, kind in zip(result.firing, judged.kinds, strict=True)
         ],
         "pending": [_period(period) for period in result.pending],
         "unseen": [_period(period) for period in result.unseen],
-        "score": _score(judged) if past.is_known else None,
+        "score": _score(judged) if past.is_known and result.was_known else None,
         "line": _line(result, results, plan, plan.policy.groups[rule.group].interval),
     }
 
@@ -194,16 +198,17 @@ def _score(judged: Score) -> Data:
     }
 
 
-def _guard(guard: Guard, plan: Plan, result: GuardResult, past: Past) -> Data:
+def _guard(guard: Guard, plan: Plan, results: Results, past: Past) -> Data:
+    result, rules = results.guards[guard.name], [rule.id for rule in plan.policy.rules_of[guard.name]]
     acts = [
         Period(began_at=each.actions[0].at, ended_at=each.closed_at, active_at=each.breached_at)
         for each in acting(result)
     ]
     own = past.of([guard.name])
-    judged = score(acts, own)
+    judged, could_act = score(acts, own), bool(acts) or any(results.rules[rule].was_known for rule in rules)
     return {
         "name": guard.name,
-        "rules": [rule.id for rule in plan.policy.rules_of[guard.name]],
+        "rules": rules,
         "playbook": [step.name for step in guard.playbook],
         "incidents": [_guard_incident(each) for each in result.incidents],
         "actions": sum(len(each.actions) for each in result.incidents),
@@ -213,7 +218,9 @@ def _guard(guard: Guard, plan: Plan, result: GuardResult, past: Past) -> Data:
             for it in result.conclusions
         ],
         "conclusions_left_out": result.left_out,
-        "score": {**_score(judged), "kinds": [kind.value for kind in judged.kinds]} if own.is_known else None,
+        "score": {**_score(judged), "kinds": [kind.value for kind in judged.kinds]}
+        if own.is_known and could_act
+        else None,
     }
 
 

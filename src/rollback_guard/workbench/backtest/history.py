@@ -43,7 +43,15 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class HistoryError(Exception):
-    """History cannot be read; the message says why, in the server's words."""
+    """History cannot be read; the message says why, in the server's words.
+
+    Attributes:
+        source: Which data source does not tell; nothing where the message names it already.
+    """
+
+    def __init__(self, words: str, *, source: str = "") -> None:
+        super().__init__(words)
+        self.source = source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +172,7 @@ class History:
         fitting = self._slots * POINTS_AIM // max(1, points)
         self._slots = max(FEWEST_SLOTS, min(self._most, fitting, self._slots * GROWS_BY))
 
-    def _shrink(self, query: str, failure: Failure) -> None:
+    def _shrink(self, query: str, failure: Failure, source: str) -> None:
         """Try a shorter stretch, and never one that is as long as this again.
 
         Raises:
@@ -172,7 +180,7 @@ class History:
         """
         words = f"{failure.reason}: {failure.detail}"
         if not _is_too_much(failure):
-            raise HistoryError(words)
+            raise HistoryError(words, source=source)
         if self._slots > FEWEST_SLOTS:
             self._most = self._slots = max(FEWEST_SLOTS, self._slots // SHRINKS_BY)
         elif failure.reason is Unknown.QUERY_ERROR:
@@ -181,11 +189,17 @@ class History:
         else:
             # Once one is late the others are not asked any more, so that it is not known which one it was.
             culprit = "" if failure.reason is Unknown.TIMEOUT else f". The query: {query}"
-            raise HistoryError(f"even {self._slots} evaluations at once are too much. {words}{culprit}")
+            told = f"even {self._slots} evaluations at once are too much. {words}{culprit}"
+            raise HistoryError(told, source=source)
 
-    def _gravest(self, surveys: Mapping[str, Survey]) -> tuple[str, Failure] | None:
-        """Return what was not told; a rule that the server refuses, but not for its size, is only a rule."""
-        failures = [each for survey in surveys.values() for each in survey.failures() if each[0] not in self._refused]
+    def _gravest(self, surveys: Mapping[str, Survey]) -> tuple[str, Failure, str] | None:
+        """Return what was not told, and by whom; a rule that is refused, but not for its size, is only a rule."""
+        failures = (
+            (query, failure, survey.group.source)
+            for survey in surveys.values()
+            for query, failure in survey.failures()
+            if query not in self._refused
+        )
         return next((each for each in failures if each[1].reason in LOST or _is_too_much(each[1])), None)
 
 

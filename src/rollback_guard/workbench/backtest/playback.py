@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.ports import Clock
@@ -73,9 +74,12 @@ def play_back(
         remark(f"goes on at {start:%Y-%m-%d %H:%M:%S}, where it was interrupted; --fresh begins anew")
     player, read = _player(plan, kept, orders_of(deploys, plan.policy, start, plan.end)), timedelta(0)
     history = History([*plan.policy.groups.values()], sources(plan, endpoints, clock), clock, start=start, end=plan.end)
-    for stretch in _played(history, player, _Saver(player, file, clock)):
-        read += stretch.took
-        on_progress((stretch.end - plan.start) / (plan.end - plan.start))
+    try:
+        for stretch in _played(history, player, _Saver(player, file, clock)):
+            read += stretch.took
+            on_progress((stretch.end - plan.start) / (plan.end - plan.start))
+    except HistoryError as error:
+        raise HistoryError(f"{address_of(endpoints[error.source])}: {error}") from error
     return Played(
         results=player.results,
         read_s=read.total_seconds(),
@@ -149,6 +153,13 @@ def sources(
     for name in sorted(set(wanted) - endpoints.keys()):
         raise InputError(f"no data source is called {name!r}: give the guard.toml that has it, or --prometheus URL")
     return {name: _patient(endpoints[name], clock) for name in wanted}
+
+
+def address_of(endpoint: Endpoint) -> str:
+    """Return who was asked, and where, as people may see it: without user, password and parameters."""
+    parts = urlsplit(endpoint.url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{endpoint.name} at {parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
 def _patient(endpoint: Endpoint, clock: Clock) -> PrometheusSource:

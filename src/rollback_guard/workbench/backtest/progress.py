@@ -88,6 +88,11 @@ class ProgressFiles:
         """Return where the progress of one part of the work is kept."""
         return ProgressFile(read=lambda: self._read(name), write=lambda body: self._write(name, body))
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything that was played is kept."""
+        return any(path != self._path("times") for path in self._home.glob("*.json"))
+
     def forget(self) -> None:
         """Remove what was kept: it is done, or to be done anew."""
         shutil.rmtree(self._home, ignore_errors=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollback_guard.core.model import Armed, Guard, Mode, Otherwise, Policy
 from rollback_guard.core.observation import Unknown
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.backtest.plan import Plan
 from rollback_guard.workbench.backtest.results import MOST_KEPT, Results, RuleResult
-from rollback_guard.workbench.backtest.score import Past
+from rollback_guard.workbench.backtest.score import WEEK, Past
 
 UNAPPROVED = {
     Otherwise.RUN: "it is run when the time is up",
@@ -20,6 +20,16 @@ UNAPPROVED = {
 }
 WORTH_SAYING = 0.01
 """Of the time; a range needs two scrapes before it measures anything."""
+
+CURES = {
+    Unknown.HEARTBEAT: "Set `heartbeat` of this data source in guard.toml to a query that a healthy server of yours "
+    'always answers with a number above zero, or to `""`',
+    Unknown.ABSENT: "`rollback-guard check --online` says which series Prometheus does not have",
+    Unknown.STALE: "`max_age` is how old a sample may be",
+    Unknown.NO_TRAFFIC: "Its `when` never held",
+    Unknown.NAN: "What it measures was never a number",
+}
+"""What to do, or what to look at, where a rule was unknown all the time."""
 
 NAMED = 4
 """Rules that are named in one sentence."""
@@ -71,6 +81,8 @@ def remarks_of(plan: Plan, results: Results, past: Past, known: Circumstances) -
     if known.has_step:
         yield from _of_step(plan)
     yield from _of_rules(plan, results)
+    if past.is_known and (length := plan.end - min(results.data_since.values(), default=plan.start)) < WEEK:
+        yield f"false alarms per week are projected from {format_duration(_rounded(length))}"
     if past.left_out:
         yield f"of the deploys and incidents, {past.left_out} lie outside of this time"
 
@@ -125,7 +137,23 @@ def _of_step(plan: Plan) -> Iterator[str]:
         yield f"--step is longer than the `for` of {_some(rules)}: they fire later here than they would"
 
 
+def never_known(results: Results) -> Iterator[str]:
+    """Yield of which rules nothing was ever known, and why: what they had done nobody can tell."""
+    told = {id_ for id_, _ in refused(results)}
+    alike: dict[str, list[str]] = {}
+    for id_, of_rule in results.rules.items():
+        if of_rule.unknown and not of_rule.was_known and id_ not in told:
+            alike.setdefault(max(of_rule.unknown, key=of_rule.unknown.__getitem__), []).append(id_)
+    for reason, ids in alike.items():
+        detail = next((words for id_ in ids if (words := results.rules[id_].details.get(reason))), "")
+        which = "any rule" if len(ids) == len(results.rules) > 1 else _some(ids)
+        words = ": ".join(filter(None, [reason.replace("_", " "), detail]))
+        cure = f". {CURES[Unknown(reason)]}" if reason in CURES else ""
+        yield f"nothing can be told of {which}, unknown all the time ({words}){cure}"
+
+
 def _of_rules(plan: Plan, results: Results) -> Iterator[str]:
+    yield from never_known(results)
     for id_, of_rule in results.rules.items():
         group = plan.policy.groups[plan.policy.rules[id_].group]
         began = results.begins(group.source)
@@ -146,6 +174,10 @@ def _of_rules(plan: Plan, results: Results) -> Iterator[str]:
 
 def _lasts(of_rule: RuleResult) -> bool:
     return any(period.ended_at is None for period in of_rule.firing)
+
+
+def _rounded(span: timedelta) -> timedelta:
+    return timedelta(minutes=max(1, round(span / timedelta(minutes=1))))
 
 
 def _some(names: list[str]) -> str:

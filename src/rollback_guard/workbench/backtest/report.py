@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rollback_guard.config.problems import printable
-from rollback_guard.workbench.backtest.page import words
+from rollback_guard.workbench.backtest.page import changes, words
 from rollback_guard.workbench.backtest.page.words import clock, count, labels, span
 
 Data = Mapping[str, Any]
@@ -19,8 +19,8 @@ SAME_NAMED = 3
 """Choices of a sweep that come to the same as one, and are named beside it."""
 
 WIDTH = 100
-WIDEST_NAME = 30
-"""Of a rule in a table: with its figures a line has no more columns than that."""
+NARROWEST_NAME = 12
+"""Of a rule in a table, however much room its figures take."""
 
 
 def lines_of(data: Data) -> Iterator[str]:
@@ -37,19 +37,18 @@ def _lines(data: Data) -> Iterator[str]:
         )
     yield ""
     yield from _table(_rules(data["rules"]))
-    judged = [rule for rule in data["rules"] if rule["score"]]
-    if judged:
+    if any(each["score"] for each in (*data["rules"], *data["guards"])):
         yield ""
-        yield from _table(_scores(judged))
+        yield from _table(_scores(data))
     for guard in data["guards"]:
         yield ""
-        yield from _guard(guard)
+        yield from _guard(guard, data["rules"])
     if data["sweep"]:
         yield ""
         yield from _sweep(data["sweep"], data)
     if data["compare"]:
         yield ""
-        yield from _comparison(data["compare"])
+        yield from _comparison(data["compare"], is_seen=any(map(words.is_seen, data["rules"])))
     if data["remarks"]:
         yield ""
         for remark in data["remarks"]:
@@ -65,53 +64,58 @@ def _rules(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
     for rule in rules:
         percent = words.is_share(rule["expr"])
         yield [
-            _name(rule["id"]),
-            str(rule["firings"]) if rule["slots"] and not _is_unknown(rule) else "?",
+            rule["id"],
+            str(rule["firings"]) if words.is_seen(rule) else "?",
             span(rule["firing_s"]) if rule["firings"] else "",
-            str(rule["pendings"]),
+            str(rule["pendings"]) if words.is_seen(rule) else "?",
             span(rule["longest_pending_s"]) if rule["longest_pending_s"] is not None else "",
             words.number(rule["nearest"]["value"], percent=percent) if rule["nearest"] else "",
             words.condition(rule, percent=percent) if rule["op"] else "",
-            words.share(sum(rule["unknown"].values()), rule["slots"]) if rule["slots"] else "no data",
+            words.why_unknown(rule),
         ]
 
 
-def _is_unknown(rule: Data) -> bool:
-    """Say whether nothing was ever known of a rule: that it did not fire says nothing then."""
-    return not rule["firings"] and sum(rule["unknown"].values()) >= rule["slots"]
+def _scores(data: Data) -> Iterator[Sequence[str]]:
+    """Yield what firings of rules were, and what actions of guards."""
+    yield ["rule or guard", "incident", "deploy", "false", "false/week", "missed", "mean delay", "longest"]
+    for rule in data["rules"]:
+        yield [rule["id"], *_scored(rule["score"])]
+    for guard in data["guards"]:
+        yield [f"guard {guard['name']}", *_scored(guard["score"])]
 
 
-def _scores(rules: Sequence[Data]) -> Iterator[Sequence[str]]:
-    yield ["firings of", "incident", "deploy", "false", "per week", "missed", "mean delay", "longest"]
-    for rule in rules:
-        yield [_name(rule["id"]), *_scored(rule["score"])]
-
-
-def _scored(score: Data) -> list[str]:
+def _scored(score: Data | None) -> list[str]:
+    if score is None:
+        return ["?", "?", "?", "?", "?", "", ""]
     missed, detected = len(score["incidents_missed"]), score["incidents_detected"]
     mean, longest = score["mean_detection_delay_s"], score["longest_detection_delay_s"]
     return [
         str(score["in_incidents"]),
         str(score["after_deploys"]),
         str(score["false_alarms"]),
-        f"{score['false_alarms_per_week']:.3g}",
+        words.rate(score["false_alarms_per_week"]),
         f"{missed} of {missed + detected}" if missed + detected else "",
         span(mean) if mean is not None else "",
         span(longest) if longest is not None else "",
     ]
 
 
-def _guard(guard: Data) -> Iterator[str]:
+def _guard(guard: Data, rules: Sequence[Data]) -> Iterator[str]:
     incidents = guard["incidents"]
     acting = [each for each in incidents if each["actions"]]
-    yield f"guard {guard['name']}: {count(len(incidents), 'incident')}, acting in {len(acting)}"
+    found = f"{count(len(incidents), 'incident')}, acting in {len(acting)}"
+    seen = words.could_act(guard, rules)
+    yield f"guard {guard['name']}: {found if seen else 'nothing can be told, none of its rules was ever known'}"
     held = ", ".join(f"{reason.replace('_', ' ')} {words.times(many)}" for reason, many in guard["held"].items())
     if held:
         yield from textwrap.wrap(f"  held by: {held}", WIDTH, subsequent_indent="    ")
+    kinds = iter(guard["score"]["kinds"] if guard["score"] else ())
     for incident in incidents[:SHOWN]:
         first, *further = incident["actions"] or [None]
         did = f"{first['action']} ({first['reason']})" if first else _without_action(incident)
-        yield f"  {clock(incident['opened_at'])}  {did}, for {', '.join(incident['rules'])}"
+        what = words.KINDS.get(next(kinds, "") if first else "", "")
+        told = ", ".join([did, f"for {', '.join(incident['rules'])}"])
+        yield ": ".join(filter(None, [f"  {clock(incident['opened_at'])}  {told}", what]))
         for each in further:
             yield f"      had that not helped: {each['action']} at {clock(each['at'])}"
     if len(incidents) > SHOWN:
@@ -154,7 +158,7 @@ def _figures(tried: Data) -> list[str]:
         str(tried["firings"]),
         str(tried["in_incidents"]),
         str(tried["after_deploys"]),
-        f"{tried['false_alarms_per_week']:.3g}",
+        words.rate(tried["false_alarms_per_week"]),
         str(len(tried["incidents_missed"])),
         span(delay) if delay is not None else "",
     ]
@@ -168,45 +172,40 @@ def _mark(tried: Data, sweep: Data, *, percent: bool) -> str:
     return " ".join(part for part, is_so in parts.items() if is_so)
 
 
-def _comparison(comparison: Data) -> Iterator[str]:
+def _comparison(comparison: Data, *, is_seen: bool) -> Iterator[str]:
     yield f"compared with {', '.join(comparison['files'])}:"
     lines = [line for rule in comparison["rules"] for line in _changed(rule)]
     lines += [line for guard in comparison["guards"] for line in _acted(guard)]
-    yield from lines or ["  nothing would have changed"]
+    yield from lines or [f"  {'nothing would have changed' if is_seen else 'nothing can be told'}"]
 
 
 def _changed(rule: Data) -> Iterator[str]:
-    parts = [("-", each) for each in rule["only_before"]] + [("+", each) for each in rule["only_after"]]
-    for sign, period in parts[:SHOWN]:
-        series = f" {{{labels(period['series'])}}}" if period["series"] else ""
-        yield f"  {sign} {rule['id']} fires at {clock(period['began_at'])}{series}"
-    for each in rule["moved"][:SHOWN]:
-        way = "earlier" if each["earlier_s"] > 0 else "later"
-        yield f"  ~ {rule['id']} fires {span(abs(each['earlier_s']))} {way}, at {clock(each['after']['began_at'])}"
-    left_out = max(0, len(parts) - SHOWN) + max(0, len(rule["moved"]) - SHOWN)
-    if left_out:
-        yield f"    … and {left_out} more of {rule['id']}"
+    found = changes.of_rule(rule)
+    for change in found[:SHOWN]:
+        series = f" {{{labels(change['series'])}}}" if change["series"] else ""
+        yield f"  {change['sign']} {rule['id']} fires {_moment(change, change['began_at'])}{series}"
+    if len(found) > SHOWN:
+        yield f"    … and {len(found) - SHOWN} more of {rule['id']}"
+
+
+def _moment(change: Data, at: str) -> str:
+    """Return when something comes, and how much earlier or later than before."""
+    by = change.get("earlier_s")
+    return f"{span(abs(by))} {'earlier' if by > 0 else 'later'}, at {clock(at)}" if by else f"at {clock(at)}"
 
 
 def _acted(guard: Data) -> Iterator[str]:
-    name = guard["name"]
-    both = [each[side] for each in guard["moved"] for side in ("before", "after")]
-    for sign, acts in (("-", guard["only_before"]), ("+", guard["only_after"])):
-        for act in [each for each in acts if each not in both][:SHOWN]:
-            yield f"  {sign} guard {name} begins {act['action']} at {clock(act['at'])}"
-    for each in guard["moved"][:SHOWN]:
-        way = "earlier" if each["earlier_s"] > 0 else "later"
-        act = each["after"]
-        yield f"  ~ guard {name} begins {act['action']} {span(abs(each['earlier_s']))} {way}, at {clock(act['at'])}"
+    found = changes.of_guard(guard)
+    for change in found[:SHOWN]:
+        yield f"  {change['sign']} guard {guard['name']} begins {change['action']} {_moment(change, change['at'])}"
+    if len(found) > SHOWN:
+        yield f"    … and {len(found) - SHOWN} more of guard {guard['name']}"
 
 
-def _name(id_: str) -> str:
-    """Return the name of a rule as a table can hold it: its end tells it apart."""
-    return id_ if len(id_) <= WIDEST_NAME else f"…{id_[1 - WIDEST_NAME :]}"
-
-
-def _table(rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[str]:
-    rows = list(rows)
+def _table(found: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[str]:
+    rows = list(found)
+    taken = sum(2 + max(len(row[column]) for row in rows) for column in range(1, len(rows[0])))
+    rows = [[_name(row[0], max(NARROWEST_NAME, WIDTH - taken)), *row[1:]] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         first, *rest = (
@@ -214,3 +213,8 @@ def _table(rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> Iterator[
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join([first, *rest]).rstrip()
+
+
+def _name(id_: str, room: int) -> str:
+    """Return the name of a rule as a table has room for it: its end tells it apart."""
+    return id_ if len(id_) <= room else f"…{id_[1 - room :]}"

@@ -103,6 +103,11 @@ class RuleResult:
     firings: int = 0
     unseen: list[Period] = field(default_factory=list)
 
+    @property
+    def was_known(self) -> bool:
+        """Whether anything was ever known of it; where nothing was, that it did not fire says nothing."""
+        return bool(self.firings) or sum(self.unknown.values()) < self.slots
+
     def take_extremes(self, bucket: int, low: float, high: float) -> None:
         """Take note of the extremes of some values that fall into one bucket."""
         before_low, before_high = self.low[bucket], self.high[bucket]

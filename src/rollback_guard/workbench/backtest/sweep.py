@@ -78,7 +78,10 @@ def axes_of(texts: Sequence[str]) -> Mapping[str, Sequence[float | timedelta]]:
     """
     axes: dict[str, Sequence[float | timedelta]] = {}
     for text in texts:
-        what, values = _axis(text)
+        try:
+            what, values = _axis(text)
+        except SweepError as error:
+            raise SweepError(f"--sweep {error}") from None
         if what in axes:
             raise SweepError(f"{quoted(what)} is swept twice")
         axes[what] = values
@@ -262,7 +265,23 @@ def _spread(low: float, high: float, points: int, text: str) -> list[float]:
 
 
 def _ratio(text: str) -> float:
-    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    """Return a threshold.
+
+    Raises:
+        ValueError: It is none; a length of time has no unit there, as it has none in PromQL.
+    """
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no threshold")
+        raise ValueError(f"{quoted(text)} is no threshold: write a number or a percentage{_in_seconds(text)}")
     return number
+
+
+def _in_seconds(text: str) -> str:
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except (ValueError, OverflowError):
+        return ", such as 0.5 or 2%"
+    return f"; where the rule measures seconds, {seconds:g}"

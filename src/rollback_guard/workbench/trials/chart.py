@@ -31,7 +31,7 @@ BROADEST = 4
 """Characters of a column where a test has few slots."""
 
 AFTER = 0.25
-"""How much of the time after the one that is asked for is drawn too, as a share of the time before it."""
+"""How much of the time after the one that is asked for is drawn too, as a share of the time before it that is drawn."""
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 ABOVE, BELOW = "↑", "↓"
@@ -58,14 +58,14 @@ class Window:
     Attributes:
         first: Its first slot.
         last: Its last one.
-        asked: The slot of which something was expected.
+        asked: The slots of which something was expected, in their order.
         density: How many slots a column stands for.
         stretch: How many characters a column is wide.
     """
 
     first: int
     last: int
-    asked: int
+    asked: tuple[int, ...]
     density: int
     stretch: int
 
@@ -75,9 +75,9 @@ class Window:
         return ((self.last - self.first) // self.density + 1) * self.stretch
 
 
-def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: datetime, width: int) -> str:
-    """Return pictures of rules around some time, in as many characters as there is room for."""
-    window = _window(trial, asked_at, min(WIDEST, max(NARROWEST, width - MARGIN)))
+def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: Sequence[datetime], width: int) -> str:
+    """Return pictures of rules around some times, in as many characters as there is room for."""
+    window = _window(trial, asked_at, _room(width))
     pictures = [
         "\n".join([_headline(rule, width), *_picture(trial, film, rule, window)]) for rule in rules[:MOST_RULES]
     ]
@@ -86,16 +86,26 @@ def chart(trial: Trial, film: Film, rules: Sequence[Rule], *, asked_at: datetime
     return "\n".join(pictures)
 
 
+def fits(trial: Trial, asked_at: Sequence[datetime], *, width: int) -> bool:
+    """Say whether one picture has room for all of these times."""
+    return _window(trial, asked_at, _room(width)).width <= _room(width)
+
+
+def _room(width: int) -> int:
+    return min(WIDEST, max(NARROWEST, width - MARGIN))
+
+
 def _headline(rule: Rule, width: int) -> str:
     text = f"{rule.name}: {' '.join(rule.condition.expr.split())}"
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _window(trial: Trial, asked_at: datetime, columns: int) -> Window:
-    asked = (asked_at - trial.start) // trial.slot_interval
-    last = min(len(trial.slots) - 1, asked + max(4, round(asked * AFTER)))
+def _window(trial: Trial, asked_at: Sequence[datetime], columns: int) -> Window:
+    asked = tuple(sorted({(at - trial.start) // trial.slot_interval for at in asked_at}))
+    after = min(max(4, round(asked[-1] * AFTER)), round(DENSEST * columns * AFTER))
+    last = min(len(trial.slots) - 1, asked[-1] + after)
     density = min(DENSEST, math.ceil((last + 1) / columns))
-    first = min(asked, max(0, last + 1 - density * columns))
+    first = min(asked[0], max(0, last + 1 - density * columns))
     stretch = max(1, min(BROADEST, columns // (last + 1 - first)))
     return Window(first=first, last=last, asked=asked, density=density, stretch=stretch)
 
@@ -115,7 +125,8 @@ def _picture(trial: Trial, film: Film, rule: Rule, window: Window) -> Iterator[s
     there = [state for state in LETTERS if any(column.state == state for column in columns)]
     legend = [f"{SIGNS[state][0]} {SIGNS[state][1]}" for state in there]
     legend += [f"{_mark([verb])} {verb}" for verb in dict.fromkeys(chain.from_iterable(verbs.values()))]
-    legend += [f"{reason} in {_slots(count)}" for reason, count in track.unknown.most_common(2)]
+    unknown = track.unknown(window.first, window.last)
+    legend += [f"{reason} in {_slots(count)}" for reason, count in unknown.most_common(2)]
     if track.series > 1:
         legend.append(f"worst of {track.series} series")
     yield " " * MARGIN + ", ".join(legend)
@@ -177,16 +188,21 @@ def _cell(value: float, bottom: float, step: float, row: int, empty: str) -> str
 
 
 def _time_axis(trial: Trial, window: Window) -> Iterator[str]:
-    """Yield the axis, and beneath it the time that was asked for."""
+    """Yield the axis, and beneath it the times that were asked for: a line more where one has no room beside others."""
     begin = format_duration(window.first * trial.slot_interval)
     end = format_duration(window.last * trial.slot_interval)
     rest = window.width - len(begin) - len(end)
     ends = f"{begin}{'─' * rest}{end}" if rest > 0 else begin
     yield " " * (MARGIN - 1) + f"└{ends}"
-    place = (window.asked - window.first) // window.density * window.stretch
-    text = format_duration(window.asked * trial.slot_interval)
-    is_left = place < max(window.width // 2, len(text) + 1)
-    yield " " * MARGIN + (f"{' ' * place}▲ {text}" if is_left else f"{' ' * (place - len(text) - 1)}{text} ▲")
+    lines: list[str] = []
+    for asked in window.asked:
+        place = (asked - window.first) // window.density * window.stretch
+        text = format_duration(asked * trial.slot_interval)
+        is_left = place < max(window.width // 2, len(text) + 1)
+        start, mark = (place, f"▲ {text}") if is_left else (place - len(text) - 1, f"{text} ▲")
+        free = next((number for number, line in enumerate(lines) if len(line) < start), len(lines))
+        lines[free:] = [(lines[free] if free < len(lines) else "").ljust(start) + mark, *lines[free + 1 :]]
+    yield from (" " * MARGIN + line for line in lines)
 
 
 def _columns(track: Track, window: Window, comparison: Comparison | None) -> Iterator[Column]:

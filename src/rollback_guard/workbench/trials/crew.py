@@ -10,17 +10,23 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rollback_guard.adapters.ephemeral import EphemeralError
+from rollback_guard.adapters.ephemeral import EphemeralError, EphemeralPrometheus
 from rollback_guard.config.problems import Level, Problem
 from rollback_guard.ports import Clock
 from rollback_guard.workbench.trials.verdict import FileVerdict
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 STOPPED_WITHIN_S = 5.0
 
@@ -69,14 +75,45 @@ def play_files(paths: Sequence[Path], errand: Errand, clock: Clock, heard: Heard
 
 
 def _player(errand: Errand, clock: Clock, stack: ExitStack) -> Callable[[Path, Heard], FileVerdict]:
-    """Return what plays one file; the modules that it takes are imported where it is needed."""
-    from rollback_guard.adapters.actions import registry
+    """Return what plays one file; the server gets ready while the modules are imported that this takes."""
+    starting = _start(errand.binary)
     from rollback_guard.workbench.trials.run import Bench
     from rollback_guard.workbench.trials.world import World
 
-    world = stack.enter_context(World(errand.binary))
-    types = registry.settings_types()
-    return Bench(world, clock, action_types=types, wanted=errand.wanted, width=errand.width).run
+    world = stack.enter_context(World(errand.binary, starting=starting))
+    return Bench(world, clock, action_types=_ActionTypes(), wanted=errand.wanted, width=errand.width).run
+
+
+def _start(binary: str | None) -> Future[EphemeralPrometheus]:
+    """Begin to start a server. Should nothing come of us in between, its keeper ends it with this process."""
+    executor = ThreadPoolExecutor(1)
+    try:
+        return executor.submit(EphemeralPrometheus.start, binary)
+    finally:
+        executor.shutdown(wait=False)
+
+
+class _ActionTypes(Mapping[str, "type[BaseModel]"]):
+    """The settings' models of actions, imported when they are looked at.
+
+    Only a guard.toml has actions, and with them come an HTTP client and the log: a sixth of the time that a small file
+    takes.
+    """
+
+    def __getitem__(self, name: str) -> type[BaseModel]:
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    @cached_property
+    def _types(self) -> Mapping[str, type[BaseModel]]:
+        from rollback_guard.adapters.actions import registry
+
+        return registry.settings_types()
 
 
 @dataclass(kw_only=True)

@@ -20,6 +20,7 @@ from rollback_guard.workbench.trials.fields import (
     Interval,
     Items,
     LabelMap,
+    NoHistogram,
     Number,
     SampleLabels,
     Series,
@@ -217,6 +218,9 @@ class ExpectedSample(Section):
 
     labels: SampleLabels = Field(default="", description='The series, as in `{job="api"}`.')
     value: Number = Field(default=0.0, description="Its value.")
+    histogram: NoHistogram = Field(
+        default="", description="A native histogram, as promtool 3 compares them. None is played here: leave it out."
+    )
 
 
 class PromqlExprTest(Section):

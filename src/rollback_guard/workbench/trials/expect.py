@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TypeVar
 
 from rollback_guard.adapters.ephemeral import QueryRefused
@@ -16,7 +15,6 @@ from rollback_guard.core.promql.tokens import PromqlError
 from rollback_guard.core.records import Decided, Decision
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.trials import hints
-from rollback_guard.workbench.trials.chart import chart
 from rollback_guard.workbench.trials.document import (
     AlertRuleTest,
     AlertStateTest,
@@ -28,8 +26,8 @@ from rollback_guard.workbench.trials.film import Film
 from rollback_guard.workbench.trials.orders import Reply
 from rollback_guard.workbench.trials.perform import Performance
 from rollback_guard.workbench.trials.scene import Scene
+from rollback_guard.workbench.trials.scenery import Found, Painter, Scenery
 from rollback_guard.workbench.trials.seen import NAME, SeenAlert, SeenState, decided, firing, shown, states
-from rollback_guard.workbench.trials.story import story
 from rollback_guard.workbench.trials.trial import Trial
 from rollback_guard.workbench.trials.verdict import Failure
 
@@ -41,8 +39,10 @@ T = TypeVar("T")
 
 def failures_of(performance: Performance, *, width: int) -> list[Failure]:
     """Return every order and expectation that was not met; pictures are so many characters wide."""
-    scene = performance.scene
-    return list(_Judge(trial=scene.trial, film=performance.film, scene=scene, width=width).failures())
+    scene, film = performance.scene, performance.film
+    painter = Painter(trial=scene.trial, film=film, width=width)
+    found = _Judge(trial=scene.trial, film=film, scene=scene, painter=painter).failures()
+    return list(painter.paint(list(found)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +52,9 @@ class _Judge:
     trial: Trial
     film: Film
     scene: Scene
-    width: int
+    painter: Painter
 
-    def failures(self) -> Iterator[Failure]:
+    def failures(self) -> Iterator[Found]:
         """Yield what is not as it should be: orders first, for what they are refused spoils the rest."""
         section = self.trial.section
         for reply in self.film.replies:
@@ -68,27 +68,27 @@ class _Judge:
         for number, samples in enumerate(section.promql_expr_test):
             yield from self._samples(samples, self.trial.line_of("promql_expr_test", number))
 
-    def _order(self, reply: Reply) -> Iterator[Failure]:
+    def _order(self, reply: Reply) -> Iterator[Found]:
         order, refused = reply.order, reply.refused
         line, given = self.trial.line_of(order.kind, order.number), order.given
         if given is None:
             if refused is not None:
-                yield Failure(line=line, what=f"what {quoted(order.kind)} asks for is refused", detail=refused.detail)
+                what = f"what {quoted(order.kind)} asks for is refused"
+                yield Found(failure=Failure(line=line, what=what, detail=refused.detail))
             return
         if given.exp_refusal == (refused.refusal.value if refused else None):
             return
-        yield Failure(
+        failure = Failure(
             line=line,
             what=f"order {quoted(given.words)} at {format_duration(given.at)}",
             missing=(f"refused/{given.exp_refusal}" if given.exp_refusal else DONE,),
             surplus=(f"refused/{refused.refusal}: {refused.detail}" if refused else DONE,),
             hints=tuple(hints.on_refusal(self.trial, self.film, given, refused)) if refused else (),
-            detail=story(self.trial, self.film, given.guard, asked_at=order.at, width=self.width)
-            if given.guard
-            else "",
         )
+        scenery = self.painter.scenery_of(given.guard, order.at) if given.guard else None
+        yield Found(failure=failure, scenery=scenery)
 
-    def _alerts(self, test: AlertRuleTest, line: int) -> Iterator[Failure]:
+    def _alerts(self, test: AlertRuleTest, line: int) -> Iterator[Found]:
         expected = [
             SeenAlert(labels=_counting(each.exp_labels), annotations=labels_of(each.exp_annotations))
             for each in test.exp_alerts
@@ -97,7 +97,7 @@ class _Judge:
         what = f"alert {quoted(test.alertname)} firing at {format_duration(test.eval_time)}"
         yield from self._compared(test, expected, got, what=what, line=line)
 
-    def _states(self, test: AlertStateTest, line: int) -> Iterator[Failure]:
+    def _states(self, test: AlertStateTest, line: int) -> Iterator[Found]:
         expected = [
             SeenState(labels=_counting(each.labels), state=each.state, active_at=each.active_at)
             for each in test.exp_states
@@ -118,41 +118,38 @@ class _Judge:
         *,
         what: str,
         line: int,
-    ) -> Iterator[Failure]:
+    ) -> Iterator[Found]:
         missing, surplus = _less(expected, got), _less(got, expected)
         if not missing and not surplus:
             return
         trial, film, slot = self.trial, self.film, self.trial.slot_of(test.eval_time)
         told_missing, told_surplus = _without_common_texts(missing, surplus)
-        yield Failure(
+        failure = Failure(
             line=line,
             what=what,
             missing=_lines(told_missing, of=expected),
             surplus=_lines(told_surplus, of=got),
             hints=(*hints.on_labels(missing, surplus), *hints.on_rules(trial, film, test.alertname, slot, missing)),
-            detail=chart(trial, film, trial.by_name[test.alertname], asked_at=slot, width=self.width),
         )
+        yield Found(failure=failure, scenery=Scenery(rules=trial.by_name[test.alertname], asked_at=(slot,)))
 
-    def _decisions(self, test: DecisionTest, line: int) -> Iterator[Failure]:
+    def _decisions(self, test: DecisionTest, line: int) -> Iterator[Found]:
         until = self.trial.start + test.eval_time
         means_health = any(each.decision == Decision.NONE.value for each in test.exp_decisions)
         got = self.film.decisions(test.guard, until, healthy=len(test.exp_decisions) if means_health else 0)
         if _are_met(test.exp_decisions, got):
             return
         told = [f"{decided(each)}, at {format_duration(each.at - self.trial.start)}" for each in got]
-        yield Failure(
+        failure = Failure(
             line=line,
             what=f"decisions of guard {quoted(test.guard)} at {format_duration(test.eval_time)}",
             missing=tuple(map(_expected_decision, test.exp_decisions)) or (NOTHING,),
             surplus=tuple(told) or (NOTHING,),
             hints=tuple(hints.on_decisions(self.trial, self.film, test, got)),
-            detail=self._story(test.guard, until),
         )
+        yield Found(failure=failure, scenery=self.painter.scenery_of(test.guard, until))
 
-    def _story(self, guard: str, asked_at: datetime) -> str:
-        return story(self.trial, self.film, guard, asked_at=asked_at, width=self.width)
-
-    def _samples(self, test: PromqlExprTest, line: int) -> Iterator[Failure]:
+    def _samples(self, test: PromqlExprTest, line: int) -> Iterator[Found]:
         what = f"{quoted(test.expr)} at {format_duration(test.eval_time)}"
         expected = sorted((_labels_of(each.labels), each.value) for each in test.exp_samples)
         wanted = [_sample_line(*each) for each in expected]
@@ -160,7 +157,7 @@ class _Judge:
             said = sorted(self.scene.ask(test.expr, self.trial.start + test.eval_time))
         except (QueryRefused, PromqlError) as error:
             refused = (f"the query is refused: {error.message}",)
-            yield Failure(line=line, what=what, missing=tuple(wanted) or (NOTHING,), surplus=refused)
+            yield Found(failure=Failure(line=line, what=what, missing=tuple(wanted) or (NOTHING,), surplus=refused))
             return
         if len(expected) == len(said) and all(
             left[0] == right[0] and _is_equal(left[1], right[1], fuzzy=self.trial.fuzzy)
@@ -168,13 +165,14 @@ class _Judge:
         ):
             return
         got = [_sample_line(*each) for each in said]
-        yield Failure(
+        failure = Failure(
             line=line,
             what=what,
             missing=_lines(_less(wanted, got), of=wanted),
             surplus=_lines(_less(got, wanted), of=got),
             hints=tuple(hints.on_samples(self.trial, test.eval_time, expected, said)),
         )
+        yield Found(failure=failure)
 
 
 def _lines(left: Sequence[object], *, of: Sequence[object]) -> tuple[str, ...]:

@@ -90,6 +90,14 @@ def _number(value: object) -> float:
         raise refuse(Flaw("wrong-type", f"expected a number, found {quoted(value)}", "Write a number.")) from None
 
 
+def _no_histogram(value: object) -> str:
+    """Refuse a native histogram; an empty text is none, as in promtool."""
+    if isinstance(value, str) and (_is_nothing(value) or not value):
+        return ""
+    hint = "Keep such a test in a file of its own, which only promtool reads."
+    raise refuse(Flaw("bad-value", "native histograms are neither played nor compared here", hint))
+
+
 def _long(value: object) -> object:
     """Read a duration of any length; nobody waits for those of a test."""
     try:
@@ -124,4 +132,5 @@ Interval = Annotated[Duration, AfterValidator(_or_minute)]
 Instant = Annotated[datetime, BeforeValidator(_instant), _TEXT_OR_NUMBER]
 Number = Annotated[float, BeforeValidator(_number), _TEXT_OR_NUMBER]
 Items = Annotated[list[T], BeforeValidator(no_items_for_nothing)]
+NoHistogram = Annotated[str, BeforeValidator(_no_histogram), WithJsonSchema({"type": "string", "const": ""})]
 LabelMap = Annotated[dict[str, Annotated[LabelText, BeforeValidator(_label)]], BeforeValidator(empty_for_nothing)]

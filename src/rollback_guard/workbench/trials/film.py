@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rollback_guard.core.alert import Alert
+from rollback_guard.core.alert import Alert, Because
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict
 from rollback_guard.core.observation import Unknown
-from rollback_guard.core.records import Decided, Decision, Evaluated, Record
+from rollback_guard.core.records import Decided, Decision, Evaluated, Record, Rewound
 from rollback_guard.workbench.trials.orders import Reply
 
 
@@ -38,14 +38,14 @@ class Track:
     Attributes:
         values: In each slot that of the series that tells most; NaN where there is none.
         states: In each slot the gravest of its series: a letter of `LETTERS`.
-        unknown: How many slots nothing was known of it, by the reason.
+        reasons: In each slot why nothing was known of it: a place in `REASONS`, whose first means that something was.
         series: The most series that one slot had.
         breached: By series the value with which it breached last.
     """
 
     values: array[float] = field(default_factory=lambda: array("d"))
     states: bytearray = field(default_factory=bytearray)
-    unknown: Counter[Unknown] = field(default_factory=Counter)
+    reasons: bytearray = field(default_factory=bytearray)
     series: int = 0
     breached: dict[Labels, float] = field(default_factory=dict)
 
@@ -57,8 +57,7 @@ class Track:
         for each in judgement.series:
             if each.verdict is Verdict.BREACH and each.value is not None:
                 self.breached[each.series] = each.value
-        if judgement.reason is not None:
-            self.unknown[judgement.reason] += 1
+        self.reasons.append(REASONS.index(reason_of(judgement)))
         if any(alert.phase is Phase.FIRING for alert in alerts.values()):
             self.states.append(FIRING)
         elif alerts:
@@ -66,9 +65,38 @@ class Track:
         else:
             self.states.append(UNKNOWN if judgement.verdict is Verdict.UNKNOWN else INACTIVE)
 
+    def unknown(self, first: int, last: int) -> Counter[Unknown]:
+        """Count the slots from one to another, both included, in which nothing was known of it, by the reason."""
+        return Counter(reason for place in self.reasons[first : last + 1] if (reason := REASONS[place]) is not None)
+
 
 FIRING, PENDING, UNKNOWN, INACTIVE = LETTERS = b"Fp?."
 """The states of a rule, the gravest first."""
+
+REASONS: tuple[Unknown | None, ...] = (None, *Unknown)
+"""Why nothing was known in a slot; ``None`` where something was."""
+
+
+def reason_of(judgement: Judgement) -> Unknown | None:
+    """Return why nothing is known of a rule: as a whole, or of the first of its series of which that is so."""
+    if judgement.verdict is not Verdict.UNKNOWN:
+        return judgement.reason
+    return judgement.reason or next((each.reason for each in judgement.series if each.reason is not None), None)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lapse:
+    """A pending alert that was dropped, for nothing was known of it for too long.
+
+    Attributes:
+        at: The slot in which it was dropped.
+        undone_at: When its slots were read back after all; ``None`` if they never were.
+    """
+
+    rule: str
+    group: str
+    at: datetime
+    undone_at: datetime | None = None
 
 
 @dataclass(kw_only=True)
@@ -81,6 +109,7 @@ class Film:
         records: In their order, without evaluations.
         cured_at: When the first action that cures had its effect; ``None`` if none did.
         replies: What came of orders, in the sequence in which they were given.
+        lapses: Pending alerts that were dropped unseen, in the sequence in which that happened.
     """
 
     frames: dict[datetime, dict[str, Frame]] = field(default_factory=dict)
@@ -88,6 +117,7 @@ class Film:
     records: list[Record] = field(default_factory=list)
     cured_at: datetime | None = None
     replies: list[Reply] = field(default_factory=list)
+    lapses: list[Lapse] = field(default_factory=list)
 
     def decided(self, guard: str) -> list[Decided]:
         """Return all that a guard concluded."""
@@ -115,5 +145,31 @@ class Film:
         return [each for each in told if each.at == told[-1].at]
 
     def hear(self, records: Sequence[Record]) -> None:
-        """Keep what was concluded."""
-        self.records += [record for record in records if not isinstance(record, Evaluated)]
+        """Keep what was concluded, and which alerts lapsed."""
+        for record in records:
+            if isinstance(record, Evaluated):
+                self.lapses += _lapses(record)
+                continue
+            if isinstance(record, Rewound):
+                self._undo_lapses(record)
+            self.records.append(record)
+
+    def lapsed(self, rule: str, slot: datetime) -> datetime | None:
+        """Return when an alert of a rule was dropped last for nothing was known of it, as it was known in a slot."""
+        times = [
+            each.at
+            for each in self.lapses
+            if each.rule == rule and each.at <= slot and (each.undone_at is None or each.undone_at > slot)
+        ]
+        return max(times, default=None)
+
+    def _undo_lapses(self, record: Rewound) -> None:
+        for lapse in self.lapses:
+            if lapse.group == record.group and lapse.at > record.slot and lapse.undone_at is None:
+                lapse.undone_at = record.at
+
+
+def _lapses(record: Evaluated) -> Iterator[Lapse]:
+    for each in record.transitions:
+        if each.because is Because.EVIDENCE_EXPIRED:
+            yield Lapse(rule=each.rule, group=record.group, at=record.slot)

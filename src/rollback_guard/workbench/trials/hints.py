@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from rollback_guard.config.problems import quoted
 from rollback_guard.core import wording
-from rollback_guard.core.alert import Alert
 from rollback_guard.core.judgement import Judgement, most_telling
 from rollback_guard.core.model import Labels, Phase, Rule, Verdict
-from rollback_guard.core.observation import Unknown
 from rollback_guard.core.operations import Refusal, Refused
 from rollback_guard.core.records import Awaited, Decided, Decision, IncidentEnded, IncidentOpened, Reason
 from rollback_guard.core.units import format_duration
+from rollback_guard.workbench.trials.darkness import on_alerts, on_blank, on_idle, on_lapse, on_stall
 from rollback_guard.workbench.trials.document import DecisionTest, ExpectedDecision, GivenOrder
 from rollback_guard.workbench.trials.film import FIRING, Film
 from rollback_guard.workbench.trials.seen import SeenAlert, SeenState, decided, frames
@@ -28,13 +27,11 @@ MOST_HINTS = 4
 AROUND = 24
 """Characters shown around the place where two texts begin to differ."""
 
-ENDED = "the series has ended, and only `no_data: ok` would take that for health"
-"""What an absent series means that was there before."""
-
 REMEDIES = {
     Reason.NOT_ARMED: "Begin one with `rollouts`.",
     Reason.ALREADY_BAD: "Begin the rollout before the breach.",
     Reason.BLIND: "The chart shows where nothing is known, and of what.",
+    Reason.CANNOT_TELL: "The chart shows where nothing is known, and of what.",
     Reason.IN_PROGRESS: "Look at the decision before.",
     Reason.AWAITING_VETO: "Veto it with `orders`, or let its time pass.",
     Reason.AWAITING_APPROVAL: "Approve it with `orders`, or let its time pass.",
@@ -92,20 +89,24 @@ def on_rules(trial: Trial, film: Film, alertname: str, slot: datetime, missing: 
     if not missing:
         for rule, frame in frames(trial, film, alertname, slot):
             yield from _since(trial, film, rule, slot)
-            yield from _held(rule, frame.alerts.get(rule.id, {}).values())
+            yield from on_alerts(trial, rule, frame.alerts.get(rule.id, {}).values())
         return
     for number, (rule, frame) in enumerate(frames(trial, film, alertname, slot)):
         if number == MOST_HINTS:
             return
         alerts = frame.alerts.get(rule.id, {})
         judgement = frame.judgements.get(rule.id)
-        for alert in list(alerts.values())[:MOST_HINTS]:
-            if alert.phase is Phase.PENDING:
-                yield _pending(trial, rule, alert.active_at, alert.stalled)
+        pending = [alert for alert in alerts.values() if alert.phase is Phase.PENDING]
+        for alert in pending[:MOST_HINTS]:
+            yield _pending(trial, rule, alert.active_at, alert.stalled)
+        if not alerts:
+            yield from on_lapse(trial, film, rule, slot)
         if judgement is not None and judgement.verdict is Verdict.UNKNOWN:
-            yield f"nothing is known of {quoted(rule.name)} then: {_unknown(rule, judgement)}"
+            yield on_blank(trial, rule, judgement)
         elif judgement is not None and not alerts:
             yield from _value(rule, judgement)
+        elif stalled := [alert.active_at for alert in pending if alert.stalled]:
+            yield from on_stall(trial, film, rule, min(stalled), slot)
         if not any(alert.phase is Phase.FIRING for alert in alerts.values()):
             yield from _fires_when(trial, film, rule, slot)
 
@@ -152,45 +153,13 @@ def _since(trial: Trial, film: Film, rule: Rule, slot: datetime) -> Iterator[str
         yield f"{quoted(rule.name)} fires since {format_duration(first * trial.slot_interval)}"
 
 
-def _held(rule: Rule, alerts: Iterable[Alert]) -> Iterator[str]:
-    """Say that an alert stays because nothing is known of its series."""
-    reasons = dict.fromkeys(alert.unknown for alert in alerts if alert.unknown is not None)
-    for reason in reasons:
-        words = ENDED if reason is Unknown.ABSENT else _meaning(rule, reason)
-        yield f"it stays, for an alert whose series is unknown has not recovered: {words}"
-
-
-def _unknown(rule: Rule, judgement: Judgement) -> str:
-    reason = judgement.reason or next((each.reason for each in judgement.series if each.reason is not None), None)
-    return _meaning(rule, reason, judgement.detail)
-
-
-def _meaning(rule: Rule, reason: Unknown | None, detail: str = "") -> str:
-    match reason:
-        case Unknown.STALE:
-            age = format_duration(rule.max_age) if rule.max_age else "0s"
-            return f"its samples are older than {age}. Give them closer together, or the rule a longer `max_age`"
-        case Unknown.ABSENT:
-            return "no series is there that it asks for. Do the names and labels of `input_series` fit its `expr`?"
-        case Unknown.NAN:
-            return "the value is NaN, as 0/0 is, and there is nothing to judge. Prometheus would compare it"
-        case Unknown.NO_TRAFFIC:
-            return "`when` does not hold, so there is nothing to judge"
-        case Unknown.PROBE_NOT_MADE:
-            return "the probe could not be made"
-        case Unknown.MISSED:
-            return "the slot was missed"
-        case Unknown.CONNECT | Unknown.TIMEOUT | Unknown.HTTP_ERROR:
-            return "there is an outage"
-        case _:
-            return detail or "some of its series are unknown"
-
-
 def on_decisions(trial: Trial, film: Film, test: DecisionTest, got: Sequence[Decided]) -> Iterator[str]:
     """Say why a guard concluded what it did, and when it concluded what was expected."""
     asked, own = trial.start + test.eval_time, film.decided(test.guard)
     for each in got[:MOST_HINTS]:
         yield f"{decided(each)}: {wording.why(each.reason)}. {REMEDIES.get(each.reason, '')}".strip()
+        if each.reason is Reason.CANNOT_TELL:
+            yield from on_idle(trial, film, each)
     if not test.exp_decisions:
         return
     first = test.exp_decisions[0]
@@ -203,7 +172,7 @@ def on_decisions(trial: Trial, film: Film, test: DecisionTest, got: Sequence[Dec
     elif earlier is not None and not any(is_met(first, each) for each in got):
         at = format_duration(earlier - trial.start)
         yield f"it concluded {words} at {at}, and more since"
-    elif not own:
+    elif all(each.decision in (Decision.NONE, Decision.HOLD) for each in own):
         yield from _why_nothing(trial, film, test.guard)
 
 
@@ -212,6 +181,8 @@ def _why_nothing(trial: Trial, film: Film, guard: str) -> Iterator[str]:
     fired = [rule for rule in rules if FIRING in film.tracks[rule.id].states]
     if not fired:
         yield f"no rule of {quoted(guard)} fires in this test"
+        for rule in rules[:MOST_HINTS]:
+            yield from on_lapse(trial, film, rule, trial.slots[-1])
 
 
 def on_refusal(trial: Trial, film: Film, given: GivenOrder, refused: Refused) -> Iterator[str]:

@@ -19,6 +19,7 @@ from rollback_guard.workbench.trials.document import (
     EVERY_GUARD,
     OF_EVERY_GUARD,
     VERBS,
+    DecisionTest,
     GivenOrder,
     SignalSpan,
     TrialFile,
@@ -82,6 +83,8 @@ def _mistakes_in(trial: Trial) -> Iterator[Problem]:
             message = f"the rule files have no {what} {quoted(name)}"
             hint = did_you_mean(name, known) or f"They have {_some(known)}."
             yield trial.problem(f"unknown-{what.replace(' ', '-')}", message, *path, hint=hint)
+    for number, decision in enumerate(section.decision_test):
+        yield from _decision_mistakes(trial, number, decision)
     for number, signal in enumerate(section.signals):
         yield from _signal_mistakes(trial, number, signal)
     for number, order in enumerate(section.orders):
@@ -102,6 +105,20 @@ def _too_long(trial: Trial) -> Iterator[Problem]:
     elif (samples := cost_of(trial)) > MOST_SAMPLES:
         message = f"the series have {samples:,} samples together, and {MOST_SAMPLES:,} are allowed"
         yield trial.problem("test-too-long", message, "input_series", hint="Raise `interval`, or split the test.")
+
+
+def _decision_mistakes(trial: Trial, number: int, test: DecisionTest) -> Iterator[Problem]:
+    """Say that a guard can never begin an action: it has no such step, and no step is taken back by it."""
+    guard = trial.policy.guards.get(test.guard)
+    if guard is None:
+        return
+    known = [*(step.name for step in guard.playbook), *trial.policy.undos.values()]
+    for place, each in enumerate(test.exp_decisions):
+        if each.action and each.action not in known:
+            at = ("decision_test", number, "exp_decisions", place, "action")
+            message = f"the guard {quoted(guard.name)} has no step {quoted(each.action)}"
+            hint = did_you_mean(each.action, known) or f"It has {_some(known)}."
+            yield trial.problem("unknown-action", message, *at, hint=hint)
 
 
 def _signal_mistakes(trial: Trial, number: int, signal: SignalSpan) -> Iterator[Problem]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from rollback_guard.config.problems import printable
+from rollback_guard.config.problems import Problem, printable
 from rollback_guard.workbench.trials.verdict import Failure, FileVerdict, TrialVerdict, failed
+
+OF_WHOLE_FILES = ("unreadable-file", "test-crashed")
+"""Problems without a place in their file: it is not there, or the process is not that read it."""
 
 
 def lines_of(file: FileVerdict, *, verbose: bool) -> Iterator[tuple[str, str]]:
     """Yield what people read of one file, each line with its kind: failures, and successes where they are asked for."""
     for problem in file.problems:
-        yield from (("problem", line) for line in problem.render().splitlines())
+        yield from (("problem", line) for line in _rendered(problem).splitlines())
     for trial in file.trials:
         if trial.failures:
             yield "failed", f"FAIL {printable(file.path)}:{trial.line}: {printable(trial.name)}"
             for failure in trial.failures:
-                yield from _failure_lines(file.path, failure)
+                yield from _failure_lines(file.path, failure, failure.picture)
         elif verbose:
             yield (
                 "succeeded",
@@ -26,12 +30,19 @@ def lines_of(file: FileVerdict, *, verbose: bool) -> Iterator[tuple[str, str]]:
             )
 
 
-def _failure_lines(path: str, failure: Failure) -> Iterator[tuple[str, str]]:
+def _rendered(problem: Problem) -> str:
+    """Return a problem as people read it; what is wrong with a file as a whole has no line and no column."""
+    text, path = problem.render(), printable(os.path.normpath(problem.path))
+    place = f"{path}:{problem.line}:{problem.column}: "
+    return f"{path}: {text.removeprefix(place)}" if problem.id in OF_WHOLE_FILES else text
+
+
+def _failure_lines(path: str, failure: Failure, picture: str) -> Iterator[tuple[str, str]]:
     yield "what", f"  {printable(path)}:{failure.line}: {printable(failure.what)}"
     yield from (("expected", f"    - expected  {printable(line)}") for line in failure.missing)
     yield from (("got", f"    + got       {printable(line)}") for line in failure.surplus)
     yield from (("hint", f"    hint: {printable(line)}") for line in failure.hints)
-    yield from (("picture", f"    {printable(line)}") for line in failure.detail.splitlines())
+    yield from (("picture", f"    {printable(line)}") for line in picture.splitlines())
 
 
 def summary(files: Sequence[FileVerdict], took_s: float) -> str:
@@ -51,7 +62,7 @@ def as_json(files: Sequence[FileVerdict], took_s: float) -> str:
     return json.dumps(
         {
             "schema_version": 1,
-            "succeeded": not any(file.is_failed for file in files),
+            "succeeded": not any(file.is_failed for file in files) and any(file.trials for file in files),
             "tests": sum(len(file.trials) for file in files),
             "failed": failed(files),
             "skipped": sum(file.skipped for file in files),
@@ -113,7 +124,7 @@ def as_junit(files: Sequence[FileVerdict], took_s: float) -> str:
         )
         if file.problems:
             case = SubElement(suite, "testcase", name="the file is valid", classname=_legal(file.path), time="0")
-            text = "\n".join(problem.render() for problem in file.problems)
+            text = "\n".join(map(_rendered, file.problems))
             SubElement(case, "failure", message=_legal(file.problems[0].message)).text = _legal(text)
         for trial in file.trials:
             _case(suite, file, trial)
@@ -128,7 +139,7 @@ def _case(suite: Element, file: FileVerdict, trial: TrialVerdict) -> None:
     case.set("file", _legal(file.path))
     case.set("line", str(trial.line))
     for failure in trial.failures:
-        text = "\n".join(line for _, line in _failure_lines(file.path, failure))
+        text = "\n".join(line for _, line in _failure_lines(file.path, failure, failure.detail))
         SubElement(case, "failure", message=_legal(failure.what)).text = _legal(text)
 
 

@@ -113,7 +113,7 @@ class Bench:
             performance = perform(self._world, trial, progress=progress)
             return failures_of(performance, width=self._width)
         except (EvaluationError, WriteRefused, PromqlError) as error:
-            return [Failure(line=trial.line, what="the test cannot be played", detail=str(error))]
+            return [Failure(line=trial.line, what="the test cannot be played", detail=str(error), picture=str(error))]
 
     def _rules_of(self, document: Document, file: TrialFile, base: Path) -> tuple[Rules | None, tuple[Problem, ...]]:
         paths: dict[Path, None] = {}
@@ -151,7 +151,9 @@ def _file(path: Path) -> tuple[Document | None, TrialFile | None, list[Problem]]
     except DocumentError as error:
         document = Document(path=str(path), text=text)
         hint = "Give test files, or directories that hold some." if error.id == "unreadable-file" else error.hint
-        return None, None, [document.problem(error.id, error.message, error.mark, hint=hint)]
+        is_pattern = glob.has_magic(str(path)) and not path.exists()
+        message = "no file matches this pattern" if is_pattern else error.message
+        return None, None, [document.problem(error.id, message, error.mark, hint=hint)]
     flaws = document.parsed.flaws if document.parsed else ()
     problems = [document.problem(flaw.id, flaw.message, flaw.mark, hint=flaw.hint) for flaw in flaws]
     valid, found = validate(document, TrialFile)

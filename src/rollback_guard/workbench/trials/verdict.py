@@ -19,6 +19,8 @@ class Failure:
         surplus: What is there and was not expected.
         hints: What may be the cause, as sentences.
         detail: A picture, or the server's words; may be empty.
+        picture: The same for people, who read from above: of failures beside each other that have one in common only
+            the last one has it, with the times of all of them marked.
     """
 
     line: int
@@ -27,6 +29,7 @@ class Failure:
     surplus: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     detail: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,15 @@ offset reaches them, sees exactly what it would see alone. What does ask for the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from rollback_guard.adapters.clock import SystemClock
-from rollback_guard.adapters.ephemeral import EphemeralPrometheus
+from rollback_guard.adapters.ephemeral import EphemeralError, EphemeralPrometheus
 from rollback_guard.adapters.prometheus import PrometheusSource
 from rollback_guard.core.model import Group
 from rollback_guard.core.observation import Observation
@@ -43,10 +45,12 @@ class World:
 
     Args:
         binary: The `prometheus` program; ``None`` is the one on PATH.
+        starting: The first server, where somebody began to start one; it is ended too if nobody needs it.
     """
 
-    def __init__(self, binary: str | None = None) -> None:
+    def __init__(self, binary: str | None = None, *, starting: Future[EphemeralPrometheus] | None = None) -> None:
         self._binary = binary
+        self._starting = starting
         self._server: EphemeralPrometheus | None = None
         self._source: PrometheusSource | None = None
         self._runner = asyncio.Runner()
@@ -58,6 +62,9 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         """End the server."""
+        if self._starting is not None:
+            with contextlib.suppress(EphemeralError):  # nobody needed it
+                self._starting.result().stop()
         self.forget()
         self._runner.close()
 
@@ -70,7 +77,8 @@ class World:
             StartFailed: It does not get ready.
         """
         if self._server is None:
-            self._server = EphemeralPrometheus.start(self._binary)
+            starting, self._starting = self._starting, None
+            self._server = starting.result() if starting else EphemeralPrometheus.start(self._binary)
         return self._server
 
     def forget(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from rollback_guard.workbench.backtest.page import chart, scatter, strip, summary, sweep, words
+from rollback_guard.workbench.backtest.page import changes, chart, scatter, strip, summary, sweep, words
 from rollback_guard.workbench.backtest.page.past import Past
 from rollback_guard.workbench.backtest.page.span import Played
 
@@ -46,14 +46,16 @@ def page(data: Data) -> str:
         rules=[
             _rule(rule, data, past, played, percent=percents[rule["id"]]) for rule in sorted(data["rules"], key=_quiet)
         ],
-        guards=[_guard(guard, past, played) for guard in data["guards"]],
+        guards=[
+            _guard(guard, past, played, could_act=words.could_act(guard, data["rules"])) for guard in data["guards"]
+        ],
         anchors={rule["id"]: f"rule-{number}" for number, rule in enumerate(data["rules"], start=1)},
         past=strip.of_past(past, played),
         shared=_json(chart.shared(past, played)),
         grid=sweep.grid(swept) if swept else None,
         scatter=scatter.scatter(swept, percent=percents.get(swept["rule"], False)) if swept else None,
         percents=percents,
-        compared_guards=[_changes(it) for it in data["compare"]["guards"]] if data["compare"] else [],
+        seen=not data["rules"] or any(map(words.is_seen, data["rules"])),
     )
 
 
@@ -80,7 +82,7 @@ def _rule(rule: Data, data: Data, past: Past, played: Played, *, percent: bool) 
     }
 
 
-def _guard(guard: Data, past: Past, played: Played) -> Data:
+def _guard(guard: Data, past: Past, played: Played, *, could_act: bool) -> Data:
     """Return a guard with what each of its incidents was."""
     kinds = iter(guard["score"]["kinds"] if guard["score"] else ())
     incidents = []
@@ -88,18 +90,7 @@ def _guard(guard: Data, past: Past, played: Played) -> Data:
         kind = next(kinds, None) if it["actions"] else None
         what = past.what(played.piece(it["opened_at"], it["closed_at"]), kind, [guard["name"]])
         incidents.append({**it, "end": chart.ending(it), "kind": kind, "what": what})
-    return {**guard, "incidents": incidents, "acting": len(summary.acting(guard))}
-
-
-def _changes(guard: Data) -> Data:
-    """Return what a guard would do with other rules, what not, and what at another time, in the order of time."""
-    both = [it[side] for it in guard["moved"] for side in ("before", "after")]
-    acts = [
-        *({**it, "sign": "\u2212"} for it in guard["only_before"] if it not in both),
-        *({**it, "sign": "+"} for it in guard["only_after"] if it not in both),
-        *({**it["after"], "sign": "~", "earlier_s": it["earlier_s"]} for it in guard["moved"]),
-    ]
-    return {"name": guard["name"], "acts": sorted(acts, key=lambda it: it["at"])}
+    return {**guard, "incidents": incidents, "acting": len(summary.acting(guard)), "could_act": could_act}
 
 
 @cache
@@ -125,7 +116,8 @@ def _template() -> jinja2.Template:
         "sweep": sweep,
         "canvas": scatter,
         "ROWS": ROWS,
-        "CHANGES": {"\u2212": "less", "+": "more", "~": "moved"},
+        "changes": changes,
+        "SIGNS": {"-": ("\u2212", "less"), "+": ("+", "more"), "~": ("~", "moved")},
     }
     environment.filters |= {"clock": words.clock, "span": words.span, "number": words.number}
     return environment.get_template("page.html")

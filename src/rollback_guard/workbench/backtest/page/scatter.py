@@ -133,7 +133,7 @@ def _point(place: tuple[float, float], choices: Choices, sweep: Data, *, percent
 def _told(tried: Data, sweep: Data, *, percent: bool) -> str:
     star = "★ " if words.is_starred(tried) else "☆ " if tried["pareto"] else ""
     now = " (now)" if tried["current"] else ""
-    false, delay = words.number(tried["false_alarms_per_week"]), words.span(tried["mean_detection_delay_s"])
+    false, delay = words.rate(tried["false_alarms_per_week"]), words.span(tried["mean_detection_delay_s"])
     missed = len(tried["incidents_missed"]) or "none"
     return f"{star}{choice(tried, sweep, percent=percent)}{now}: {false} a week, {delay} delay, {missed} missed"
 

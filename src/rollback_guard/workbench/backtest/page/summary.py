@@ -53,7 +53,10 @@ def known(data: Data, past: Past, played: Played) -> Known:
     """Hold the known incidents against what a guard that they concern would have done."""
     missed, delays = [], []
     answers = list(_answers(data, played))
+    seeing = _seeing(data)
     for broken in past.incidents:
+        if not (broken.guard in seeing if broken.guard and data["guards"] else seeing):
+            continue  # nobody could have seen it: it was not missed
         own = (piece for guard, piece in answers if broken.guard in ("", guard) and overlap(piece, broken.piece))
         first = min((begin for begin, _ in own), default=None)
         if first is None:
@@ -61,6 +64,14 @@ def known(data: Data, past: Past, played: Played) -> Known:
         else:
             delays.append(max(0, first - broken.piece[0]))
     return Known(missed=missed, delays_s=delays)
+
+
+def _seeing(data: Data) -> set[str]:
+    """Return who saw anything at all: guards, or rules where there is no guard."""
+    rules = data["rules"]
+    if data["guards"]:
+        return {guard["name"] for guard in data["guards"] if words.could_act(guard, rules)}
+    return {rule["id"] for rule in rules if words.is_seen(rule)}
 
 
 def _answers(data: Data, played: Played) -> Iterator[tuple[str, Piece]]:
@@ -86,6 +97,8 @@ def false_alarms(data: Data) -> int | None:
 def lede(data: Data, found: Known, played: Played) -> str:
     """Return the sentence that matters most."""
     guards, length, false = data["guards"], words.span(played.length_s), false_alarms(data)
+    if not any(map(words.is_seen, data["rules"])):
+        return f"Nothing can be said of these {length}: no rule was known in any evaluation."
     if (blind := blindness(data["rules"])) > MOSTLY:
         most = words.share(blind, 1)
         return f"Little can be said of these {length}: in {most} of the evaluations the guard could not see."
@@ -94,7 +107,7 @@ def lede(data: Data, found: Known, played: Played) -> str:
     if found.total:
         late = f", {words.span(found.mean_delay_s)} after the beginning on average" if found.delays_s else ""
         return f"{would} in {_of(found)}{late}{_needless(false)}."
-    many = sum(len(acting(it)) for it in guards) if guards else sum(it["firings"] for it in data["rules"])
+    many = sum(len(acting(it)) for it in guards) if guards else _firings(data["rules"])
     if not many:
         return f"{would.replace(' have', ' not have')} once in {length}."
     if false is None:
@@ -129,12 +142,11 @@ def _needless(false: int | None) -> str:
 def tiles(data: Data, found: Known, played: Played) -> Iterator[Tile]:
     """Yield the figures of the summary."""
     rules, guards = data["rules"], data["guards"]
-    firings, firing_s = sum(it["firings"] for it in rules), sum(it["firing_s"] for it in rules)
-    fired = sum(bool(it["firings"]) for it in rules)
-    yield Tile(
-        name="Firings", value=str(firings), note=f"{fired} of {words.count(len(rules), 'rule')}, {words.span(firing_s)}"
-    )
-    if guards:
+    seen = [it for it in rules if words.is_seen(it)]
+    fired, firing_s = sum(bool(it["firings"]) for it in seen), sum(it["firing_s"] for it in seen)
+    note = f"{fired} of {words.count(len(rules), 'rule')}, {words.span(firing_s)}" if seen else "nothing was known"
+    yield Tile(name="Firings", value=str(_firings(rules)) if seen else "?", note=note)
+    if any(words.could_act(it, rules) for it in guards):
         incidents = [it for guard in guards for it in acting(guard)]
         further = sum(len(it["actions"]) - 1 for it in incidents)
         note = f"{words.count(further, 'further step')} had those not helped" if further else "first steps"
@@ -148,13 +160,18 @@ def tiles(data: Data, found: Known, played: Played) -> Iterator[Tile]:
             tone="bad" if found.missed else "good",
         )
     if (false := false_alarms(data)) is not None:
-        weekly = false * WEEK_S / played.length_s
+        weekly, is_short = false * WEEK_S / played.length_s, played.length_s < WEEK_S
         tone = "bad" if false else "good"
-        yield Tile(name="False alarms per week", value=f"{weekly:.2g}", note=f"{false} in all", tone=tone)
+        note = f"{false} in all{', projected' if is_short and false else ''}"
+        yield Tile(name="False alarms per week", value=words.rate(weekly), note=note, tone=tone)
     if found.delays_s:
         note = f"{words.span(max(found.delays_s))} at the longest"
         yield Tile(name="Mean detection delay", value=words.span(found.mean_delay_s), note=note)
     yield _unknown(rules)
+
+
+def _firings(rules: Sequence[Data]) -> int:
+    return sum(it["firings"] or 0 for it in rules)
 
 
 def _unknown(rules: Sequence[Data]) -> Tile:

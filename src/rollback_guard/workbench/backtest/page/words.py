@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from math import isfinite
 from typing import Any
 
 from promql_parser import Expr
@@ -42,7 +43,12 @@ def number(value: float | None, *, percent: bool = False) -> str:
     """Return a value as people read it."""
     if value is None:
         return NONE
-    return f"{value * 100:.3g}%" if percent and abs(value) <= 1 else wording.number(value)
+    return f"{wording.number(float(f'{value * 100:.3g}'))}%" if percent and isfinite(value) else wording.number(value)
+
+
+def rate(per_week: float) -> str:
+    """Return how often something is in a week, as exactly as is known of a past that is short."""
+    return wording.number(float(f"{per_week:.3g}"))
 
 
 def span(seconds: float | None) -> str:
@@ -87,6 +93,26 @@ def clock(at: str | None) -> str:
 def condition(rule: Data, *, percent: bool) -> str:
     """Return what a rule compares with: ``> 1%``."""
     return f"{rule['op']} {number(rule['threshold'], percent=percent)}" if rule["op"] else "any sample"
+
+
+def is_seen(rule: Data) -> bool:
+    """Say whether anything was ever known of a rule."""
+    return rule["firings"] is not None
+
+
+def could_act(guard: Data, rules: Sequence[Data]) -> bool:
+    """Say whether it tells anything what a guard did: it acted, or one of its rules was known now and then."""
+    return bool(guard["incidents"]) or any(is_seen(rule) for rule in rules if rule["id"] in guard["rules"])
+
+
+def why_unknown(rule: Data) -> str:
+    """Return the main reason why a rule was unknown, and for which share of the time it was: ``heartbeat 100%``."""
+    unknown = rule["unknown"]
+    if not rule["slots"]:
+        return "no data"
+    reason = max(unknown, key=unknown.__getitem__).replace("_", " ") if unknown else ""
+    more = ", …" if len(unknown) > 1 else ""
+    return f"{reason}{more} {share(sum(unknown.values()), rule['slots'])}".lstrip()
 
 
 def is_starred(tried: Data) -> bool:

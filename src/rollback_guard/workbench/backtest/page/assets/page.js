@@ -224,6 +224,12 @@
     }
   }
 
+  // Where a grid is wider than the page it is to be seen that it goes on.
+  function onScroll() {
+    for (const grid of document.querySelectorAll(".scroll"))
+      grid.classList.toggle("on", grid.scrollLeft + grid.clientWidth < grid.scrollWidth - 1);
+  }
+
   // On paper nothing scrolls into view, and the ground is white.
   function onPrint(begins) {
     document.documentElement.classList.toggle("printing", begins);
@@ -246,6 +252,10 @@
     figure.addEventListener("blur", () => figure.querySelector("figcaption").removeAttribute("aria-live"));
   }
   new ResizeObserver(fit).observe(document.querySelector("main"));
+  for (const grid of document.querySelectorAll(".scroll")) {
+    grid.addEventListener("scroll", onScroll);
+    new ResizeObserver(onScroll).observe(grid);
+  }
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", onClick);
   for (const kind of ["pointerover", "focusin"]) document.getElementById("sweep")?.addEventListener(kind, onPoint);

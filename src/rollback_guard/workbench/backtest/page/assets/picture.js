@@ -12,7 +12,7 @@ const picture = (() => {
   // ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
   function number(value, percent) {
     if (typeof value !== "number") return String(value);
-    if (percent && Math.abs(value) <= 1) return +(value * 100).toPrecision(3) + "%";
+    if (percent) return +(value * 100).toPrecision(3) + "%";
     return String(+value.toPrecision(Math.abs(value) >= 1000 ? 7 : 4));
   }
 
