@@ -208,3 +208,50 @@ def test_the_place_of_a_finding_is_the_word_that_it_is_about(tmp_path):
     text = "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: |\n      a > 0\n        and b_total > 5\n"
     problem = next(it for it in found(Path(tmp_path), text).problems if it.id == "raw-counter")
     assert (problem.line, problem.column) == (7, 13)
+
+
+BURIED = {
+    "alone": "      # rollback-guard: ignore=raw-counter (why)\n      a_total > 5\n",
+    "behind words": "      a_total > 5 # rollback-guard: ignore=raw-counter (why)\n",
+    "behind a pattern": "      a_total{b='#c'} > 5 # rollback-guard: ignore=raw-counter (why)\n",
+}
+
+
+@pytest.mark.parametrize("key", ["expr", "when"])
+@pytest.mark.parametrize("text", BURIED.values(), ids=list(BURIED))
+@pytest.mark.parametrize("style", ["|", ">-"])
+def test_a_comment_within_an_expression_is_told_that_nobody_reads_it_there(tmp_path, key, text, style):
+    if style == ">-" and text == BURIED["alone"]:
+        text = "      a_total > 5\n      # rollback-guard: ignore=raw-counter (why)\n"  # folded, it ends the expression
+    other = "    expr: b > 1\n" if key == "when" else ""
+    rules = f"groups:\n- name: a\n  rules:\n  - alert: A\n{other}    {key}: {style}\n{text}"
+    (problem,) = [it for it in found(tmp_path, rules).problems if "ignore" in it.id]
+    line = rules.splitlines()[problem.line - 1]
+    assert (problem.id, problem.severity) == ("bad-ignore", Level.WARNING)
+    assert line[problem.column - 1 :].startswith("# rollback-guard")
+    assert "part of the expression" in problem.message
+    assert "`# rollback-guard: ignore=raw-counter (why)` above a rule" in problem.hint
+
+
+def test_a_text_that_is_no_expression_may_speak_of_comments(tmp_path):
+    rules = (
+        "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: a > 5\n    annotations:\n"
+        "      description: |\n        Write this:\n        # rollback-guard: ignore=raw-counter\n"
+    )
+    assert said(tmp_path, rules) == set()
+
+
+@pytest.mark.parametrize(
+    ("comment", "named"),
+    [
+        ("ignore=raw-counter for-interval", "ignore=raw-counter,for-interval (why)"),
+        ("ignore raw-counter", "ignore=raw-counter (why)"),
+        ("ignore=", "ignore=ID (why)"),
+        ("ignores=raw-counter", "Did you mean `ignore`?"),
+    ],
+)
+def test_the_hint_names_what_was_written(tmp_path, comment, named):
+    problems = found(tmp_path, above(4, f"# rollback-guard: {comment}")).problems
+    (hint,) = [it.hint for it in problems if it.id == "bad-ignore"]
+    assert named in hint
+    assert "for-interval" not in hint.replace(named, "")

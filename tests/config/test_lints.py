@@ -129,6 +129,58 @@ SOUND = [
     'sum(up{job="a"}) < 1',
     "stddev_over_time(x[10m]) > 0",
     "quantile_over_time(0.9, job:availability:ratio[1h]) < 0.9",
+    # divided by others, not by itself
+    'sum by (job) (rate(x_total{code=~"5.."}[5m])) / sum by (job) (rate(x_total[5m])) > 0.01',
+    'sum without (code) (rate(x_total{code=~"5.."}[5m])) / sum without (code) (rate(x_total[5m])) > 0.01',
+    'rate(x_total{code=~"5.."}[5m]) / ignoring (code) group_left sum without (code) (rate(x_total[5m])) > 0.01',
+    'sum by (code) (rate(x_total{code=~"5.."}[5m])) / ignoring (code) group_left sum (rate(x_total[5m])) > 0.01',
+    'sum by (job, code) (rate(x_total{a="b", code=~"5.."}[5m])) / sum by (job, code) (rate(x_total[5m])) > 0.01',
+    'rate(x_total{code="500"}[5m]) / rate(x_total{code="500"}[5m] offset 1w) > 3',
+    'rate(errors_total{code=~"5.."}[5m]) / rate(requests_total[5m]) > 0.01',
+    'sum by (le) (rate(x_seconds_bucket{le="0.5"}[5m])) / on () sum by (le) (rate(x_seconds_bucket{le="+Inf"}[5m])) < 1',
+    # in the unit that they are compared in
+    "container_memory_working_set_bytes / container_spec_memory_limit_bytes > 0.9",
+    "100 * container_memory_working_set_bytes / container_spec_memory_limit_bytes > 90",
+    "node_memory_Committed_AS_bytes / node_memory_CommitLimit_bytes > 1.5",
+    "container_memory_working_set_bytes / container_spec_memory_limit_bytes > 1.2",
+    "(node_filesystem_avail_bytes / node_filesystem_size_bytes) * 100 < 1",
+    "100 - (node_filesystem_avail_bytes / node_filesystem_size_bytes) * 100 > 90",
+    "app_memory_bytes / app_max_connections > 5000",
+    "container_memory_working_set_bytes / kube_pod_container_resource_requests > 2",
+    '100 * sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
+    "100 * sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 0.5",
+    'sum(rate(x_total{status="success"}[5m])) / sum(rate(x_total[5m])) * 100 < 99.9',
+    "process_resident_memory_bytes > 512 * 1024 * 1024",
+    "process_resident_memory_bytes > 512e6",
+    "process_resident_memory_bytes / 1024 / 1024 > 512",
+    "predict_linear(node_filesystem_avail_bytes[6h], 3600) < 0",
+    "container_spec_memory_limit_bytes == 0",
+    "message_size_bytes > 1000",
+    "queue_bytes > 1000",
+    "rate(process_cpu_seconds_total[5m]) > 0.8",
+    "rate(process_cpu_seconds_total[5m]) * 100 > 80",
+    "rate(process_cpu_seconds_total[5m]) > 4",
+    "sum(rate(container_cpu_usage_seconds_total[5m])) > 80",
+    'sum by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) < 20',
+    "sum by (pod) (rate(container_cpu_cfs_throttled_seconds_total[5m])) > 25",
+    "quantile_over_time(1, x[10m]) > 5",
+    "quantile by (job) (0.95, x) > 5",
+    # counters and others that are not surely gauges
+    "rate(node_network_receive_bytes[5m]) > 1e6",
+    "rate(go_memstats_alloc_bytes_total[5m]) > 1e6",
+    "rate(container_memory_failcnt[5m]) > 1",
+    "rate(kube_pod_container_status_restarts_total[5m]) > 0",
+    "rate(http_request_size_bytes_sum[5m]) > 1",
+    "increase(jvm_memory_pool_allocated_bytes_total[5m]) > 1",
+    "rate(http_response_bytes[5m]) > 1",
+    "deriv(queue_depth[5m]) > 1",
+    "deriv(node_memory_MemAvailable_bytes[10m]) < -1e6",
+    # chosen alike
+    'sum(rate(x_total{path="/pay", code=~"5.."}[5m])) / sum(rate(x_total{path="/pay"}[5m])) > 0.1',
+    'sum(rate(x_total{path="/pay", code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
+    'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total{path=~".+"}[5m])) > 0.1',
+    'sum by (path) (rate(x_total{code=~"5.."}[5m])) / sum by (path) (rate(x_total{path="/pay"}[5m])) > 0.1',
+    'sum(rate(x_total[5m])) / sum(rate(x_total{path="/pay"}[5m])) > 5',
 ]
 
 FAULTY = {
@@ -140,7 +192,16 @@ FAULTY = {
         "rate(x_total[10m:6m]) > 1",
         "sum(rate(x_total[15s])) / sum(rate(x_total[5m])) > 1",
     ],
-    "rate-of-gauge": ["rate(up[5m]) > 0", "increase(app_queue_depth[5m]) > 5", "irate(x_in_flight[1m]) > 1"],
+    "rate-of-gauge": [
+        "rate(up[5m]) > 0",
+        "increase(app_queue_depth[5m]) > 5",
+        "irate(x_in_flight[1m]) > 1",
+        "rate(node_memory_MemAvailable_bytes[5m]) < -1e6",
+        "rate(go_memstats_heap_alloc_bytes[5m]) > 1e6",
+        'rate(kube_pod_status_ready{condition="true"}[5m]) > 0',
+        "increase(queue_depth[5m]) > 5",
+        "rate(node_filesystem_avail_bytes[5m]) < 0",
+    ],
     "raw-counter": [
         "errors_total > 5",
         "errors_total > 0",
@@ -165,6 +226,17 @@ FAULTY = {
         "sum(rate(a_total[5m]) / rate(b_total[5m])) > 1",
         "avg by (job) (100 * (rate(a_total[5m]) / rate(b_total[5m]))) > 1",
     ],
+    "divided-by-itself": [
+        'rate(x_total{code=~"5.."}[5m]) / rate(x_total[5m]) > 0.01',
+        'sum by (code) (rate(x_total{code=~"5.."}[5m])) / sum by (code) (rate(x_total[5m])) > 0.01',
+        'sum by (job, code) (rate(x_total{code=~"5.."}[5m])) / on (job, code) sum by (job, code) (rate(x_total[5m])) > 0.01',
+        'sum without (pod) (rate(x_total{code="500"}[5m])) / sum without (pod) (rate(x_total[5m])) > 0.01',
+        '100 * (rate(x_total{code=~"5.."}[5m]) / rate(x_total[5m])) > 1',
+        '1 - rate(x_total{code!~"5.."}[5m]) / (rate(x_total[5m]) > 0) > 0.01',
+        'rate(x_total{job="a", code=~"5.."}[5m]) / ignoring (pod) rate(x_total{job="a", code!=""}[5m]) > 0.01',
+        '(increase(x_total{result="error"}[5m]) or vector(0)) / clamp_min(increase(x_total[5m]), 1) > 0.01',
+        'rate(x_total{a="b"}[5m]) > 1 and avg_over_time(y{a="b"}[5m]) / avg_over_time(y[5m]) > 0.5',
+    ],
     "changing-selection": ["topk(3, x) > 5", "bottomk(1, x) < 5", "5 < topk by (job) (1, x)", "topk(3, x > 5)"],
     "unbounded-label": ["sum by (user_id) (rate(x_total[5m])) > 1", "max by (trace_id, job) (x) > 1"],
     "absent-label": [
@@ -173,6 +245,8 @@ FAULTY = {
         'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total{job="a"}[5m])) > 0.1',
         'sum(rate(errors_total{service="a"}[5m])) / sum(rate(requests_total[5m])) > 0.1',
         '1 - sum(rate(x_total{app="a", code!~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
+        'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total{path="/pay"}[5m])) > 0.1',
+        'sum by (pod) (rate(x_total{result="error"}[5m])) / sum by (pod) (rate(x_total{method=~"GET|POST"}[5m])) > 0.1',
     ],
     "pattern-always-matches": [
         'x{a=~".*"} > 1',
@@ -216,6 +290,27 @@ FAULTY = {
         "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 500",
         "rate(http_request_duration_seconds_sum[5m]) / rate(http_request_duration_seconds_count[5m]) > 500",
         "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_milliseconds_bucket[5m]))) > 0.5",
+        "node_filesystem_avail_bytes / node_filesystem_size_bytes < 10",
+        "container_memory_working_set_bytes / container_spec_memory_limit_bytes > 90",
+        "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes > 90",
+        "sum by (pod) (container_memory_rss_bytes) / sum by (pod) (container_spec_memory_limit_bytes) > 90",
+        "node_filesystem_files_free / node_filesystem_files < 10",
+        "process_open_fds / process_max_fds >= 80",
+        "max(jvm_memory_used_bytes / jvm_memory_max_bytes) > 90",
+        "100 * sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 0.05",
+        '(sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m]))) * 100 > 0.01',
+        'sum(rate(x_total{status="success"}[5m])) / sum(rate(x_total[5m])) * 100 < 0.99',
+        "100 * node_filesystem_avail_bytes / node_filesystem_size_bytes < 0.1",
+        "process_resident_memory_bytes > 512",
+        "max by (pod) (container_memory_working_set_bytes) > 4096",
+        "node_memory_MemAvailable_bytes < 500",
+        "rate(process_cpu_seconds_total[5m]) > 80",
+        "sum by (pod) (rate(container_cpu_usage_seconds_total[5m])) > 90",
+        'avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) < 10',
+        "histogram_quantile(95, sum by (le) (rate(x_seconds_bucket[5m]))) > 2",
+        "histogram_quantile(99.9, sum by (le) (rate(x_seconds_bucket[5m]))) < 2",
+        "x > 1 and quantile_over_time(-0.5, x[10m]) > 2",
+        "quantile by (job) (50, x) > 2",
     ],
     "never-fires": [
         "rate(x_total[5m]) < 0",
@@ -236,7 +331,6 @@ FAULTY = {
         "rate(x_total[5m]) >= 0",
         "up <= 1",
         "abs(x) > -1",
-        "histogram_quantile(95, sum by (le) (rate(x_seconds_bucket[5m]))) > 2",
         'sum(rate(x_total{a="b"}[5m])) / sum(rate(x_total[5m])) <= 1',
     ],
 }
@@ -379,13 +473,18 @@ PLACES = {
         "sum(rate(x_seconds_count[5m])) > 1 and histogram_quantile(0.9, ^sum(rate(x_seconds_bucket[5m]))) > 1"
     ],
     "nan-in-aggregation": ["sum(rate(b_total[5m])) > 1 and ^sum(rate(a_total[5m]) / rate(b_total[5m])) > 1"],
+    "divided-by-itself": [
+        'a / b > 1 and rate(x_total{code=~"5../6"}[5m]) ^/ rate(x_total[5m]) > 0.01',
+        'sum by (code) (x_total{code="5"} / 2) > 1 and sum by (code) (x_total{code="5"}) ^/ sum by (code) (x_total) > 0.01',
+    ],
     "changing-selection": ["max(topk(3, x)) > 5 and ^topk(3, x) > 5"],
     "unbounded-label": [
         'rate(x_total{user_id="a"}[5m]) > 1 and sum by (job, ^user_id) (rate(x_total[5m])) > 1',
         "max(max by (user_id) (x)) > 1 or max(x) by (^user_id) > 1",
     ],
     "absent-label": [
-        'rate(x_total{job="a"}[5m]) > 1 and sum(rate(x_total{job="a", code=~"5.."}[5m])) / sum(rate(^x_total[5m])) > 0.1'
+        'rate(x_total{job="a"}[5m]) > 1 and sum(rate(x_total{job="a", code=~"5.."}[5m])) / sum(rate(^x_total[5m])) > 0.1',
+        'sum(rate(^x_total{code=~"5.."}[5m])) / sum(rate(x_total{path="/pay"}[5m])) > 0.1',
     ],
     "pattern-always-matches": [
         'x{a=".*"} > 1 and x{b!="", a=~^".*"} > 1',
@@ -397,6 +496,12 @@ PLACES = {
     "threshold-unit": [
         'x > 5 and sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > ^5',
         '^5 < sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m]))',
+        "x > 512 and process_resident_memory_bytes > ^512",
+        "rate(x_total[5m]) > 80 and rate(process_cpu_seconds_total[5m]) > ^80",
+        "x > 95 and histogram_quantile(^95, sum by (le) (rate(x_seconds_bucket[5m]))) > 2",
+        "quantile(0.5, x) > 1 or quantile by (job, pod) (^95, x) > 2",
+        "quantile(^95, x) by (job) > 2",
+        "quantile_over_time((^50 + 1), x[10m]) > 2".replace("(^50 + 1)", "^(50 + 1)"),
     ],
     "never-fires": ["x < 0 and rate(x_total[5m]) ^< 0", "0 ^> rate(x_total[5m])"],
     "always-fires": ["0 ^<= rate(x_total[5m])", 'up{a="<="} ^<= 1'],
@@ -460,3 +565,75 @@ def test_every_lint_of_an_expression_is_held_to_its_place():
     of_files = {"for-interval", "for-exceeds-window", "unverified-step", "uninspected-action"}
     of_labels = {"critical-unselected", "selects-no-critical"}
     assert held | of_files | of_labels == set(LINTS)
+
+
+def hint_in(folder, expr, id_, **more):
+    """Return what to do about the one finding of a lint."""
+    lints_in(folder, expr, **more)
+    (found,) = [it for it in load([folder / "rules.yaml"], action_types={}, lint=True).problems if it.id == id_]
+    return found.hint
+
+
+@pytest.mark.parametrize(
+    ("id_", "expr", "pasted"),
+    [
+        (
+            "divided-by-itself",
+            'rate(x_total{code=~"5..", a="b"}[5m]) / rate(x_total{a="b"}[5m]) > 0.01',
+            'sum(rate(x_total{a="b", code=~"5.."}[5m])) / sum(rate(x_total{a="b"}[5m]))',
+        ),
+        (
+            "divided-by-itself",
+            'sum by (job, code) (rate(x_total{code="5"}[5m])) / sum by (job, code) (rate(x_total[5m])) > 0.01',
+            'sum by (job) (rate(x_total{code="5"}[5m])) / sum by (job) (rate(x_total[5m]))',
+        ),
+        (
+            "divided-by-itself",
+            'sum without (pod) (rate(x_total{code="5"}[5m])) / sum without (pod) (rate(x_total[5m])) > 0.01',
+            'sum without (pod, code) (rate(x_total{code="5"}[5m])) / sum without (pod, code) (rate(x_total[5m]))',
+        ),
+        (
+            "quantile-without-le",
+            'histogram_quantile(0.9, sum by (job) (rate(x_seconds_bucket{a="b"}[5m]))) > 1',
+            'sum by (job, le) (rate(x_seconds_bucket{a="b"}[5m]))',
+        ),
+        (
+            "quantile-without-le",
+            "histogram_quantile(0.9, sum without (le, pod) (rate(x_seconds_bucket[5m]))) > 1",
+            "sum without (pod) (rate(x_seconds_bucket[5m]))",
+        ),
+        ("rate-of-sum", 'rate(sum by (job) (x_total{a="b"})[10m:1m]) > 1', 'sum by (job) (rate(x_total{a="b"}[10m]))'),
+        ("rate-of-sum", "rate(job:x:sum[5m]) > 1", "sum(rate(…))"),
+        ("changing-selection", 'topk(3, rate(x_total{a="b"}[5m])) > 5', 'max(rate(x_total{a="b"}[5m]))'),
+        ("changing-selection", "bottomk(3, x) < 5", "min(x)"),
+        ("changing-selection", "topk(3, x > 5)", "x > 5"),
+        ("raw-counter", 'errors_total{a="b", c=~"d.*"} > 5', 'increase(errors_total{a="b", c=~"d.*"}[5m])'),
+        ("raw-counter", "errors_total offset 1h > 5", "rate(errors_total[5m] offset 1h)"),
+        ("raw-counter", 'deriv(errors_total{a="b"}[10m]) > 5', 'rate(errors_total{a="b"}[10m])'),
+        ("rate-of-gauge", 'rate(queue_depth{a="b"}[10m]) > 5', 'deriv(queue_depth{a="b"}[10m])'),
+        (
+            "nan-in-aggregation",
+            'avg by (job) (rate(a_total{x="y"}[5m]) / rate(b_total[5m])) > 1',
+            'sum by (job) (rate(a_total{x="y"}[5m])) / sum by (job) (rate(b_total[5m]))',
+        ),
+        ("threshold-unit", "process_resident_memory_bytes > 512", "512 * 1024 * 1024"),
+        ("threshold-unit", "histogram_quantile(99, rate(x_bucket[5m])) > 1", "0.99"),
+    ],
+)
+def test_what_a_hint_says_to_write_is_made_of_the_expression_and_finds_nothing_more(id_, expr, pasted, tmp_path):
+    assert f"`{pasted}`" in hint_in(tmp_path, expr, id_)
+
+
+def test_a_part_that_is_too_long_to_be_read_becomes_dots(tmp_path):
+    matchers = ", ".join(f'label_number_{it}="a long value of it"' for it in range(9))
+    hint = hint_in(tmp_path, f"x_total{{{matchers}}} > 5", "raw-counter")
+    assert "`increase(…[5m])`" in hint
+    long = f"sum(rate(x_total{{{matchers}}}[5m]))"
+    hint = hint_in(tmp_path, f"{long.replace('{', '{code=~`5..`, ')} / {long} > 0.1", "ratio-without-floor", acts=True)
+    assert "`when: … > 1`" in hint
+
+
+def test_a_rate_that_should_fall_is_told_of_functions_that_do(tmp_path):
+    assert "`deriv`" in hint_in(tmp_path, "rate(my_bytes[5m]) < -1e6", "never-fires")
+    assert "`deriv`" in hint_in(tmp_path, "sum(rate(my_bytes[5m])) < 0", "never-fires")
+    assert "`deriv`" not in hint_in(tmp_path, "rate(x_total[5m]) < 0", "never-fires")

@@ -38,7 +38,12 @@ def test_a_warning_that_is_switched_off_is_no_finding(tmp_path):
 
 def test_the_summary_counts_each_kind(tmp_path):
     text = WARNED + "    for: 20s\n"
-    assert check(tmp_path, text).stderr == "1 rule, 0 guards in 1 file: fine, with 1 warning, 1 notice\n"
+    assert check(tmp_path, text).stderr == "1 rule, 0 guards in 1 file: 1 warning, 1 notice\n"
+
+
+def test_the_summary_calls_nothing_fine_of_which_it_warns_and_a_matter_of_taste_may_be(tmp_path):
+    assert "fine" not in check(tmp_path, WARNED).stderr
+    assert check(tmp_path, NOTICED).stderr == "1 rule, 0 guards in 1 file: fine, with 1 notice\n"
 
 
 def test_github_shows_a_problem_beside_its_line(tmp_path):
@@ -49,7 +54,7 @@ def test_github_shows_a_problem_beside_its_line(tmp_path):
     message, hint = said.split("%0A")
     assert message.startswith("the counter `errors_total` is compared as it is: ")
     assert hint.startswith("Write `increase(errors_total[5m])` for how often, ")
-    assert ran.stderr.endswith(": fine, with 1 warning\n")
+    assert ran.stderr == "1 rule, 0 guards in 1 file: 1 warning\n"
 
 
 def test_nothing_in_a_problem_can_end_or_forge_an_annotation():

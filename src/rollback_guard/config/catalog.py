@@ -102,16 +102,17 @@ LINTS: Mapping[str, str] = {
     "rate-of-sum": "The rate of a sum of counters: one restart looks like a huge increase.",
     "quantile-without-le": "A quantile of buckets that are not told apart any more.",
     "nan-in-aggregation": "Ratios are summed up: one that is 0/0 makes all of them unknown.",
+    "divided-by-itself": "A label that chooses the numerator stays on both sides, so the ratio is always 1.",
     "changing-selection": "`topk` and the like return other series each time, so no alert lasts.",
     "unbounded-label": "Results are told apart by a label that has a new value with every request.",
     # what is selected
-    "absent-label": "A denominator counts more than its numerator was chosen from.",
+    "absent-label": "One side of a ratio is chosen by a label, and the other counts all.",
     "unscoped-selector": "A rule that acts measures a metric that everybody has, of everybody.",
     "pattern-always-matches": "A regular expression matches everything, or nothing.",
     "status-pattern": "A regular expression matches no status code there is.",
     # what it is compared with
     "threshold-side": "The comparison breaches when all is well.",
-    "threshold-unit": "The threshold is in another unit than what is measured.",
+    "threshold-unit": "A threshold is in another unit than what is measured, or a quantile in percent.",
     "never-fires": "No value can fulfil the comparison.",
     "always-fires": "Every value fulfils the comparison.",
     # time

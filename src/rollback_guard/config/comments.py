@@ -22,6 +22,10 @@ from rollback_guard.config.yamlfile import events
 ADDRESS = "rollback-guard:"
 """How a comment begins that is meant for the guard."""
 
+EXPRESSIONS = frozenset({"expr", "when"})
+"""Keys whose text has comments of its own."""
+
+_BURIED = re.compile(r"(?P<before>.*?)(?<!\S)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
 _COMMENT = re.compile(r"(?P<before>[^#]*)(?<!\S)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
 """Behind the last text of a line all but comments is punctuation: brackets, colons, dashes, a block's header."""
 
@@ -33,11 +37,13 @@ class Comment:
     Attributes:
         text: Behind `rollback-guard:`.
         alone: Nothing else stands on its line.
+        buried: It stands in the text of an expression, for whose language it is a comment, and not for the file's.
     """
 
     mark: Mark
     text: str
     alone: bool
+    buried: bool = False
 
 
 def comments_of(document: Document) -> Iterator[Comment]:
@@ -45,23 +51,28 @@ def comments_of(document: Document) -> Iterator[Comment]:
     if document.parsed is None or ADDRESS not in document.text:
         return
     candidates = [number for number in range(1, document.lines + 1) if ADDRESS in document.line(number)]
-    free = _free_of_toml(document) if document.path.endswith(".toml") else _free_of_yaml(document, candidates)
+    if document.path.endswith(".toml"):
+        free, buried = _free_of_toml(document), set[int]()
+    else:
+        free, buried = _free_of_yaml(document, candidates)
     for number in candidates:
-        if number not in free:
-            continue
-        line = document.line(number)
-        found = _COMMENT.match(line, free[number])
-        if found:
-            begins = found.end("before")
-            yield Comment(mark=Mark(number, begins + 1), text=found["text"].strip(), alone=not line[:begins].strip())
+        if number in free or number in buried:
+            line = document.line(number)
+            found = _COMMENT.match(line, free[number]) if number in free else _BURIED.match(line)
+            if found:
+                begins = found.end("before")
+                mark, alone = Mark(number, begins + 1), not line[:begins].strip()
+                yield Comment(mark=mark, text=found["text"].strip(), alone=alone, buried=number not in free)
 
 
-def _free_of_yaml(document: Document, candidates: list[int]) -> dict[int, int]:
-    """Return the lines that are not inside of a text, each with where its last text ends."""
-    free = dict.fromkeys(candidates, 0)
+def _free_of_yaml(document: Document, candidates: list[int]) -> tuple[dict[int, int], set[int]]:
+    """Return the lines that are not inside of a text, each with where its last text ends; and those of expressions."""
+    free, buried = dict.fromkeys(candidates, 0), set[int]()
+    key = ""
     for event in events(document.text):
         if not isinstance(event, yaml.ScalarEvent):
             continue
+        before, key = key, event.value
         start, stop = event.start_mark, event.end_mark
         if start is None or stop is None:
             continue
@@ -74,9 +85,11 @@ def _free_of_yaml(document: Document, candidates: list[int]) -> dict[int, int]:
             end = stop.column
         for number in candidates[bisect_left(candidates, first) : bisect_left(candidates, last)]:
             free.pop(number, None)
+            if before in EXPRESSIONS and event.style in ("|", ">"):
+                buried.add(number)
         if last in free:
             free[last] = max(free[last], end)
-    return free
+    return free, buried
 
 
 def _block(document: Document, event: Any) -> tuple[int, int, int]:

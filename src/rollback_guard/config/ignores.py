@@ -11,7 +11,7 @@ An error is never switched off. What switches off nothing is said, so that no ol
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rollback_guard.config.catalog import CHECKS, LINTS, ONLINE_ERRORS, SWITCHABLE
@@ -24,9 +24,9 @@ from rollback_guard.config.validate import Valid
 
 _DIRECTIVE = re.compile(r"(?P<word>[\w-]+)[ \t]*=[ \t]*(?P<ids>[^()]*?)[ \t]*(?:\(.*\)?)?\Z")
 _ID = re.compile(r"[a-z][a-z0-9-]*\Z")
+_WORD = re.compile(r"[a-z][a-z0-9-]*")
 
 WORDS = ("ignore", "ignore-file")
-HOW = "Write `# rollback-guard: ignore=for-interval (why)` above a rule, a key or a guard, or behind its first line."
 TOP = "Put it above the first key of the file; above a rule or a key it is `ignore=`."
 
 MOST_COMMENTS = 1_000
@@ -127,6 +127,14 @@ def refusal_of(id_: str) -> tuple[str, str] | None:
     )
 
 
+def _how(ids: Sequence[str] = ()) -> str:
+    """Return how a comment has to be written, with the ids that somebody wrote."""
+    named = ",".join(ids) or "ID"
+    listed = "" if ids else " docs/checks/README.md lists the ids."
+    comment = f"`# rollback-guard: ignore={named} (why)`"
+    return f"Write {comment} above a rule, a key or a guard, or behind its first line.{listed}"
+
+
 def _unused(ignore: Ignore) -> Problem:
     message = f"{quoted(ignore.id)} is switched off here and was not found"
     hint = "Remove it, or it will hide the next one."
@@ -162,12 +170,17 @@ class _Reader:
         if word not in WORDS:
             if directive or word.startswith("ignore"):
                 message = f"`check` does not know {quoted(word)}"
-                self._bad(document, comment.mark, message, did_you_mean(word, WORDS) or HOW)
+                self._bad(document, comment.mark, message, did_you_mean(word, WORDS) or _how())
             return  # a sentence that happens to begin with our name
         ids = [text.strip() for text in directive["ids"].split(",")] if directive else []
         if not ids or not all(map(_ID.match, ids)):
-            hint = f"{HOW} Several ids have commas between them, and a reason stands in parentheses."
+            meant = [it for it in _WORD.findall(comment.text) if it in SWITCHABLE]
+            hint = f"{_how(meant)} Several ids have commas between them, and a reason stands in parentheses."
             self._bad(document, comment.mark, "this names no check to ignore", hint)
+            return
+        if comment.buried:
+            message = "this comment is a part of the expression, where `check` does not look for it"
+            self._bad(document, comment.mark, message, _how(ids))
             return
         for id_ in ids:
             if self._known(document, id_, comment.mark):
@@ -177,7 +190,7 @@ class _Reader:
         if word == WORDS[1] and not (comment.alone and span and comment.mark.line < span[0]):
             self._bad(document, comment.mark, "`ignore-file` does not stand at the top of the file", TOP)
         elif span is None:
-            self._bad(document, comment.mark, "this comment stands above nothing that it could be for", HOW)
+            self._bad(document, comment.mark, "this comment stands above nothing that it could be for", _how([id_]))
         else:
             first, last = (EVERYWHERE, None) if word == WORDS[1] else span
             self.found.append(

@@ -15,6 +15,9 @@ WIDEST_EXCERPT = 160
 LONGEST_QUOTE = 60
 """Characters of a mistaken value that a message repeats."""
 
+SHORT = 4
+NEAR, NEAR_IF_SHORT = 0.7, 0.65
+"""How alike words have to be for a question; of three letters that two are swapped leaves two thirds."""
 
 ELSEWHERE_NAMED = 5
 """Other places of the same problem that people are told by name; programs are told all of them."""
@@ -119,5 +122,6 @@ def excerpt(line: str, column: int) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question that names the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word[:LONGEST_QUOTE], list(known), n=1, cutoff=0.7)
+    cutoff = NEAR_IF_SHORT if len(word) <= SHORT else NEAR
+    near = difflib.get_close_matches(word[:LONGEST_QUOTE], list(known), n=1, cutoff=cutoff)
     return f"Did you mean `{near[0]}`?" if near else ""

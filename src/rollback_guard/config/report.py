@@ -59,7 +59,8 @@ class Report:
             more = "" if self.loaded.complete else "; more is checked once these are mended"
             return f"{', '.join(found)} in {files}{more}"
         rules, guards = _number(self.loaded.rules, "rule"), _number(self.loaded.guards, "guard")
-        if counts[Level.ERROR]:  # of a server: the files alone are valid
+        # Errors are a server's, for the files alone are valid; and a rule of which is warned may never fire.
+        if counts[Level.ERROR] or counts[Level.WARNING]:
             return f"{rules}, {guards} in {files}: {', '.join(found)}"
         fine = f"{rules}, {guards} in {files}: fine"
         return f"{fine}, with {', '.join(found)}" if found else fine

@@ -15,6 +15,7 @@ from typing import Literal
 import promql_parser
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, ParenExpr, SubqueryExpr, VectorSelector
 
+from rollback_guard.core.promql.advice import advice
 from rollback_guard.core.promql.native import parse_native
 from rollback_guard.core.promql.tokens import PromqlError, Token, join, scan
 from rollback_guard.core.units import LONGEST_MS
@@ -56,6 +57,9 @@ NEEDS_TWO = OF_COUNTERS | {
 
 CUTS = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 """Aggregations that leave series out."""
+
+_LONGEST_QUOTE = 100
+"""Characters of an expression that a hint repeats."""
 
 _LONGEST = timedelta(milliseconds=LONGEST_MS)
 
@@ -207,13 +211,17 @@ def find_problems(text: str) -> tuple[ExprProblem, ...]:
         found = value_type(tree)
         at_top, conditional = uses_bool_at_top(tree), has_condition(tree)
     except PromqlError as error:
-        return (_as_problem(error),)
+        return (_as_problem(error, text),)
     except RecursionError:
-        return (_as_problem(PromqlError("the expression is nested too deeply", too_complex=True)),)
+        return (_as_problem(PromqlError("the expression is nested too deeply", too_complex=True), text),)
     problems = []
     if found != "vector":
         problems.append(
-            ExprProblem(id=ProblemId.TYPE, message=f"the expression is a {_TYPE_NAMES[found]}", hint=_TYPE_HINTS[found])
+            ExprProblem(
+                id=ProblemId.TYPE,
+                message=f"the expression is a {_TYPE_NAMES[found]}",
+                hint=_TYPE_HINTS[found].format(own=_summarised(tree, text)),
+            )
         )
     if at_top:
         problems.append(
@@ -242,17 +250,23 @@ _RETURNS: dict[str, ValueType] = {
 }
 _TYPE_NAMES: dict[str, str] = {"scalar": "scalar", "string": "string", "matrix": "range vector"}
 _TYPE_HINTS: dict[str, str] = {
-    "scalar": "a scalar has no series to decide about: query a metric, such as `sum(rate(errors_total[1m])) > 0`",
+    "scalar": "a scalar has no series to decide about: compare a metric, such as `up == 0`",
     "string": "text can not be compared: remove the quotes",
-    "matrix": "turn it into one value per series, such as `rate(requests_total[5m])`, and compare that",
+    "matrix": "turn it into one value per series, such as `{own}`, and compare that",
 }
 
 
-def _as_problem(error: PromqlError) -> ExprProblem:
+def _summarised(tree: Expr, text: str) -> str:
+    """Return a range with a function around it that makes one value of it."""
+    own = join(scan(text)) if len(text) <= _LONGEST_QUOTE else "…"
+    return f"rate({own})" if isinstance(without_parentheses(tree), MatrixSelector) else f"max_over_time({own})"
+
+
+def _as_problem(error: PromqlError, text: str) -> ExprProblem:
     return ExprProblem(
         id=ProblemId.TOO_COMPLEX if error.too_complex else ProblemId.SYNTAX,
         message=error.message,
-        hint="move parts of it into recording rules" if error.too_complex else "try the expression in Prometheus",
+        hint="move parts of it into recording rules" if error.too_complex else advice(text, error),
         offset=error.offset,
     )
 

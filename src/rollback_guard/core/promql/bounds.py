@@ -29,6 +29,11 @@ class Bounds:
             return f"is {self.high:g} at most"
         return f"is {self.low:g} at least" if math.isinf(self.high) else f"lies between {self.low:g} and {self.high:g}"
 
+    @property
+    def is_infinite(self) -> bool:
+        """Whether it is infinite whatever is measured, as a quantile is that is no share of 1."""
+        return self.low == self.high and math.isinf(self.low)
+
     def never(self, operator: Operator, threshold: float) -> bool:
         """Say whether no value within fulfils a comparison."""
         return _NEVER[operator](self, threshold)

@@ -17,7 +17,26 @@ _GAUGE_ENDINGS = (
     "_pool_size", "_goroutines", "_threads", "_open_fds", "_load1", "_load5", "_load15", "_uptime_seconds",
 )  # fmt: skip
 
-_GAUGES = frozenset({"up", "probe_success", "go_goroutines", "process_open_fds", "process_resident_memory_bytes"})
+_GAUGES = frozenset(
+    {
+        "up", "probe_success", "go_goroutines", "go_threads", "process_open_fds", "process_max_fds",
+        "process_resident_memory_bytes", "process_virtual_memory_bytes", "process_start_time_seconds",
+        "container_memory_rss", "container_memory_cache", "container_memory_swap", "redis_connected_clients",
+        "rabbitmq_queue_messages", "rabbitmq_queue_messages_ready", "rabbitmq_queue_messages_unacked",
+        "pg_stat_activity_count", "hikaricp_connections", "hikaricp_connections_pending",
+    }
+)  # fmt: skip
+
+_GAUGE_FAMILIES = (
+    "node_memory_", "node_filesystem_", "go_memstats_", "jvm_memory_", "jvm_threads_", "kube_pod_status_",
+    "kube_pod_container_status_", "kube_pod_container_resource_", "kube_deployment_status_", "kube_deployment_spec_",
+    "kube_statefulset_status_", "kube_statefulset_replicas", "kube_daemonset_status_", "kube_replicaset_status_",
+    "kube_node_status_", "kube_node_spec_", "kube_job_status_", "kube_job_failed", "kube_horizontalpodautoscaler_",
+    "kube_persistentvolumeclaim_", "kube_resourcequota",
+)  # fmt: skip
+"""How metrics of node_exporter, client libraries and kube-state-metrics begin that are all gauges but for `_total`."""
+
+_NO_GAUGE_ENDINGS = ("_total", "_created", "_bucket", "_count", "_sum", "_failcnt")
 
 _SIZES = frozenset(
     {
@@ -85,7 +104,18 @@ _GOOD = frozenset({"success", "successes", "successful", "succeeded", "availabil
 _BAD_VALUES = _BAD | {"timeout", "rejected", "declined", "denied", "aborted", "dropped", "exception"}
 _GOOD_VALUES = frozenset({"success", "succeeded", "successful", "ok", "passed"})
 
+_PARTS = frozenset({"avail", "available", "free", "used", "usage", "rss", "resident", "working", "open", "active"})
+_WHOLES = frozenset({"size", "limit", "limits", "max", "maximum", "capacity", "quota", "total"})
+_UNITS = frozenset({"bytes", "fds", "inodes", "connections", "threads", "files", "slots"})
+_LARGE = frozenset(
+    {"memory", "mem", "memstats", "heap", "rss", "resident", "working", "filesystem", "disk", "volume"}
+)  # fmt: skip
+"""Words of what has millions of bytes."""
+
 _WORDS = re.compile(r"[a-z0-9]+")
+_WORDS_OF_CASES = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
+"""The same where an upper-case letter begins a word, as in `MemAvailable`."""
+
 _CLASS = re.compile(r"\(?(?P<digits>\[[2-5]+\]|[2-5])(?:[0-9]{2}|\.\.|xx|\\d\\d|\\d\{2\}|\[0-9\]\{2\}|\.[+*]|\.\{2\})")
 """A regular expression of status codes, up to its first alternative: `5..`, `[45]..`, `(5xx|…`."""
 
@@ -103,7 +133,33 @@ def is_counter(name: str) -> bool:
 
 def is_gauge(name: str) -> bool:
     """Say whether a name is surely that of a gauge."""
-    return name in _GAUGES or (":" not in name and name.endswith(_GAUGE_ENDINGS))
+    if name in _GAUGES:
+        return True
+    if ":" in name or name.endswith(_NO_GAUGE_ENDINGS):
+        return False
+    # A name may be nothing but such an ending: `queue_depth`.
+    return f"_{name}".endswith(_GAUGE_ENDINGS) or name.startswith(_GAUGE_FAMILIES)
+
+
+def is_part_of(part: str, whole: str) -> bool:
+    """Say whether one is surely a part of the other, in the same unit: what is free of a size, what is used of a limit.
+
+    A size alone is a whole only where the part says that it is one.
+    """
+    mine, all_ = _words_of_cases(part), _words_of_cases(whole)
+    if is_counter(part) or is_counter(whole) or not _PARTS.intersection(mine) or _PARTS.intersection(all_):
+        return False
+    same_unit = mine[-1:] == all_[-1:] and mine[-1] in _UNITS
+    return (same_unit and not _WHOLES.isdisjoint(all_)) or part.startswith(f"{whole}_")
+
+
+def is_large(name: str) -> bool:
+    """Say whether a name is that of a gauge of bytes that nobody has only thousands of."""
+    return name.endswith("_bytes") and is_gauge(name) and not _LARGE.isdisjoint(_words_of_cases(name))
+
+
+def _words_of_cases(name: str) -> list[str]:
+    return [word.lower() for word in _WORDS_OF_CASES.findall(name)]
 
 
 def is_ratio(name: str) -> bool:

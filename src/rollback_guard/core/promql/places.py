@@ -61,6 +61,14 @@ class Places:
         named = (it for it in self._grouping(aggregation) if self._tokens[it].text == label)
         return self._start(next(named, self._at.get(id(aggregation))))
 
+    def argument(self, node: Expr) -> int | None:
+        """Return where the first argument of a function or an aggregation stands, or else its name."""
+        number = start = self._at.get(id(node))
+        if number is not None and self._text(number + 1).lower() in _GROUPING:
+            number = self._closing(number + 2)
+        is_called = number is not None and self._text(number + 1) == "("
+        return self._start(number + 2 if is_called and number is not None else start)
+
     def offset(self, selector: VectorSelector) -> int | None:
         """Return where the `offset` of a selector stands, or else its name."""
         number = start = self._at.get(id(selector))

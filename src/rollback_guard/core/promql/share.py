@@ -82,13 +82,13 @@ def division(tree: Expr) -> Division | None:
     if not isinstance(tree, BinaryExpr) or str(tree.op) != "/":
         return None
     scale, numerator = scaled(tree.lhs)
-    part, whole = side(_or_zero(numerator)), side(_at_least(tree.rhs))
+    part, whole = side(or_zero(numerator)), side(at_least(tree.rhs))
     if part is None or whole is None or part.done != whole.done or scale <= 0:
         return None
     return Division(part, whole, scale)
 
 
-def _or_zero(tree: Expr) -> Expr:
+def or_zero(tree: Expr) -> Expr:
     """Return what stands before `or vector(0)`, if that is there."""
     tree = without_parentheses(tree)
     if isinstance(tree, BinaryExpr) and str(tree.op) == "or":
@@ -98,7 +98,7 @@ def _or_zero(tree: Expr) -> Expr:
     return tree
 
 
-def _at_least(tree: Expr) -> Expr:
+def at_least(tree: Expr) -> Expr:
     """Return what `clamp_min` holds above something, if it does."""
     tree = without_parentheses(tree)
     return tree.args[0] if isinstance(tree, Call) and tree.func.name == "clamp_min" else tree

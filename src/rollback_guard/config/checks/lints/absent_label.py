@@ -9,6 +9,9 @@ from rollback_guard.config.problems import Problem, quoted
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.share import Division, Side, division
 
+ALL = frozenset({("=~", ".*"), ("=~", ".+")})
+"""Matchers that leave nothing out that has the label."""
+
 
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the divisions where one side is of one service, and the other of all of them."""
@@ -30,12 +33,15 @@ def check(asked: Asked) -> Iterator[Problem]:
 
 def _missing(found: Division, one: Side, other: Side) -> set[str]:
     """Return the labels that one side is chosen by, and the other neither is chosen nor told apart by."""
-    chosen = {match.label for match in one.matches if match.operator in ("=", "=~")}
+    chosen = {it.label for it in one.matches if it.operator in ("=", "=~") and (it.operator, it.value) not in ALL}
     free = chosen - {match.label for match in other.matches} - one.kept
     if one.metric == other.metric:
         # Without an outcome it may be the share that one service has in all of them.
         outcome = {it.label for it in found.chosen if it.label in names.STATUS or names.tone_of_value(*it)}
-        return (free & names.OWNERS) - outcome if outcome else set()
+        if not outcome:
+            return set()
+        # A part may be smaller on purpose; a part of what the whole leaves out never is.
+        return (free if one is found.whole else free & names.OWNERS) - outcome - names.STATUS
     if found.tone == 0 or any(match.label not in names.STATUS for match in other.matches):
         return set()  # two things of their own, such as the memory that one request costs
     return free & names.OWNERS

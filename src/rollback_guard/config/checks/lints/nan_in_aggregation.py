@@ -10,11 +10,10 @@ from rollback_guard.config.checks.lints.asked import Asked
 from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
 from rollback_guard.core.promql.shape import peel
+from rollback_guard.core.promql.written import aggregated, grouping, written
 
 SPOILED = frozenset({"sum", "avg", "stddev", "stdvar", "quantile"})
 """Aggregations that are NaN as soon as one of their values is."""
-
-HINT = "Divide the sums: `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`."
 
 
 def check(asked: Asked) -> Iterator[Problem]:
@@ -25,7 +24,13 @@ def check(asked: Asked) -> Iterator[Problem]:
         _, inner = peel(node.expr)
         if isinstance(inner, BinaryExpr) and str(inner.op) == "/" and _may_be_zero(inner.rhs):
             message = f"`{node.op}` of ratios: one series without traffic is 0/0, and makes all of it NaN"
-            yield asked.problem("nan-in-aggregation", message, hint=HINT, at=asked.places.of(node))
+            yield asked.problem("nan-in-aggregation", message, hint=_hint(node, inner), at=asked.places.of(node))
+
+
+def _hint(aggregation: AggregateExpr, ratio: BinaryExpr) -> str:
+    head = "sum" + grouping(aggregation).removeprefix(str(aggregation.op))
+    part, whole = (aggregated(head, written(side)) for side in (ratio.lhs, ratio.rhs))
+    return f"Divide the sums: `{part} / {whole}`."
 
 
 def _may_be_zero(tree: Expr) -> bool:

@@ -10,8 +10,7 @@ from rollback_guard.config.checks.lints.asked import Asked
 from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
 from rollback_guard.core.promql.shape import metric_of
-
-HINT = "Keep the label: `histogram_quantile(0.95, sum by (le) (rate(request_duration_seconds_bucket[5m])))`."
+from rollback_guard.core.promql.written import aggregated, grouping, written
 
 
 def check(asked: Asked) -> Iterator[Problem]:
@@ -22,7 +21,11 @@ def check(asked: Asked) -> Iterator[Problem]:
         inner = promql.without_parentheses(node.args[-1])
         if isinstance(inner, AggregateExpr) and _drops_le(inner) and _is_of_buckets(inner):
             message = f"`{inner.op}` drops the label `le` that tells the buckets apart: there is never an answer"
-            yield asked.problem("quantile-without-le", message, hint=HINT, at=asked.places.of(inner))
+            yield asked.problem("quantile-without-le", message, hint=_hint(inner), at=asked.places.of(inner))
+
+
+def _hint(inner: AggregateExpr) -> str:
+    return f"Keep the label: `{aggregated(grouping(inner, add=('le',)), written(inner.expr))}`."
 
 
 def _drops_le(node: AggregateExpr) -> bool:

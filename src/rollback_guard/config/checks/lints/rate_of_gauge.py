@@ -11,20 +11,28 @@ from rollback_guard.config.problems import Problem, quoted
 from rollback_guard.core import promql
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.shape import Nested, metric_of
+from rollback_guard.core.promql.written import with_range
 
 
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the calls whose metric has the name of a gauge."""
-    for function, selector in calls(asked.nodes, promql.OF_COUNTERS):
+    for function, matrix in ranges(asked.nodes, promql.OF_COUNTERS):
+        selector = matrix.vector_selector
         if names.is_gauge(metric := metric_of(selector)):
             message = f"`{function}` takes each fall of the gauge {quoted(metric)} for a restart"
-            hint = "For a gauge use `delta`, `deriv` or `avg_over_time`."
+            range_ = with_range(selector, matrix.range)
+            hint = f"For a gauge use `deriv({range_})`, or `delta` or `avg_over_time` in its place."
             yield asked.problem("rate-of-gauge", message, hint=hint, at=asked.places.of(selector))
 
 
 def calls(nodes: Iterable[Nested], functions: frozenset[str]) -> Iterator[tuple[str, VectorSelector]]:
     """Yield the calls of some functions that take the range of a selector, each with that selector."""
+    yield from ((function, matrix.vector_selector) for function, matrix in ranges(nodes, functions))
+
+
+def ranges(nodes: Iterable[Nested], functions: frozenset[str]) -> Iterator[tuple[str, MatrixSelector]]:
+    """Yield the same calls, each with the range."""
     for node, _ in nodes:
         if isinstance(node, Call) and node.func.name in functions:
-            ranges = map(promql.without_parentheses, node.args)
-            yield from ((node.func.name, it.vector_selector) for it in ranges if isinstance(it, MatrixSelector))
+            arguments = map(promql.without_parentheses, node.args)
+            yield from ((node.func.name, it) for it in arguments if isinstance(it, MatrixSelector))

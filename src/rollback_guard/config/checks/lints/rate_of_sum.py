@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from promql_parser import AggregateExpr, Call, Expr, MatrixSelector, SubqueryExpr
+from promql_parser import AggregateExpr, Call, Expr, MatrixSelector, SubqueryExpr, VectorSelector
 
 from rollback_guard.config.checks.lints.asked import Asked
 from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
 from rollback_guard.core.promql.shape import metric_of
+from rollback_guard.core.promql.written import ELLIPSIS, aggregated, grouping, with_range
 
-HINT = "Turn it around: `sum(rate(requests_total[5m]))`, so that each counter's restart is seen for what it is."
+OF_RECORDED = "Record the sum of rates, `sum(rate(…))`, and compare that."
 
 
 def check(asked: Asked) -> Iterator[Problem]:
@@ -23,7 +24,20 @@ def check(asked: Asked) -> Iterator[Problem]:
             name = _aggregated(promql.without_parentheses(argument))
             if name:
                 message = f"`{node.func.name}` of a `{name}`: the restart of one counter looks like a huge increase"
-                yield asked.problem("rate-of-sum", message, hint=HINT, at=asked.places.of(node))
+                yield asked.problem("rate-of-sum", message, hint=_hint(node, argument), at=asked.places.of(node))
+
+
+def _hint(node: Call, argument: Expr) -> str:
+    subquery = promql.without_parentheses(argument)
+    inner = promql.without_parentheses(subquery.expr) if isinstance(subquery, SubqueryExpr) else None
+    if not isinstance(subquery, SubqueryExpr) or not isinstance(inner, AggregateExpr):
+        return OF_RECORDED
+    of = promql.without_parentheses(inner.expr)
+    range_ = with_range(of, subquery.range) if isinstance(of, VectorSelector) else ELLIPSIS
+    # The parameter of `topk` and its like stands before what it chooses from.
+    head = "sum" if inner.param is not None else grouping(inner)
+    turned = aggregated(head, f"{node.func.name}({range_})")
+    return f"Turn it around: `{turned}`, so that each counter's restart is seen for what it is."
 
 
 def _aggregated(tree: Expr) -> str:

@@ -10,6 +10,7 @@ from rollback_guard.config.checks.lints.asked import Asked
 from rollback_guard.config.problems import LONGEST_QUOTE, Problem
 from rollback_guard.core import promql
 from rollback_guard.core.promql.shape import peel
+from rollback_guard.core.promql.written import ELLIPSIS
 
 
 def check(asked: Asked) -> Iterator[Problem]:
@@ -20,7 +21,7 @@ def check(asked: Asked) -> Iterator[Problem]:
     if any(isinstance(node, Call) and node.func.name == "clamp_min" for node, _ in asked.nodes):
         return  # a denominator that cannot fall below something is a floor, too
     message = "at a quiet hour this ratio is made of next to nothing, and the guard acts on it"
-    hint = f"Say how much is enough to judge: `when: {_shown(ratio.denominator)} > 1`."
+    hint = f"Say how much of what it is divided by is enough to judge: `when: {_shown(ratio.denominator)} > 1`."
     yield asked.problem("ratio-without-floor", message, hint=hint, at=_division(asked))
 
 
@@ -34,4 +35,4 @@ def _division(asked: Asked) -> int | None:
 
 
 def _shown(denominator: str) -> str:
-    return denominator if len(denominator) <= LONGEST_QUOTE * 2 else "sum(rate(requests_total[5m]))"
+    return denominator if len(denominator) <= LONGEST_QUOTE * 2 else ELLIPSIS

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, UnaryExpr, VectorSelector
 
 from rollback_guard.config.checks.lints.asked import Asked
-from rollback_guard.config.checks.lints.rate_of_gauge import calls
+from rollback_guard.config.checks.lints.rate_of_gauge import ranges
 from rollback_guard.config.problems import Problem, quoted
 from rollback_guard.core import promql
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.shape import metric_of
+from rollback_guard.core.promql.written import with_range
 
 TRENDS = frozenset({"delta", "idelta", "deriv", "predict_linear"})
 """Functions for gauges: at a restart a counter falls, and they take that for what was counted."""
@@ -26,7 +28,7 @@ SAME_VALUE = frozenset(
 
 SUMMARISE = frozenset({"sum", "avg", "min", "max", "topk", "bottomk", "quantile"})
 
-HINT = "Write `increase({metric}[5m])` for how often, `rate({metric}[5m])` for how often a second."
+HINT = "Write `increase({range})` for how often, `rate({range})` for how often a second."
 
 
 def check(asked: Asked) -> Iterator[Problem]:
@@ -36,10 +38,11 @@ def check(asked: Asked) -> Iterator[Problem]:
             meaning = "its value counts from the start of the process"
             message = f"the counter {quoted(metric)} is compared as it is: {meaning}"
             yield _problem(asked, selector, message)
-    for function, selector in calls(asked.nodes, TRENDS):
+    for function, matrix in ranges(asked.nodes, TRENDS):
+        selector = matrix.vector_selector
         if names.is_counter(metric := metric_of(selector)):
             message = f"`{function}` is for gauges: each restart of the counter {quoted(metric)} is a fall"
-            yield _problem(asked, selector, message)
+            yield _problem(asked, selector, message, matrix.range)
 
 
 def compared_values(tree: Expr) -> Iterator[VectorSelector]:
@@ -82,6 +85,6 @@ def _is_difference(tree: BinaryExpr) -> bool:
     return vectors and str(tree.op) not in {"+", "/", "*"}
 
 
-def _problem(asked: Asked, selector: VectorSelector, message: str) -> Problem:
-    hint = HINT.format(metric=metric_of(selector))
+def _problem(asked: Asked, selector: VectorSelector, message: str, span: timedelta | None = None) -> Problem:
+    hint = HINT.format(range=with_range(selector, span))
     return asked.problem("raw-counter", message, hint=hint, at=asked.places.of(selector))
