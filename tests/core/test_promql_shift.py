@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from installed import PROMETHEUS
 from rollback_guard.adapters.ephemeral import STALE, EphemeralPrometheus, Series
 from rollback_guard.core.promql import PromqlError
 from rollback_guard.core.promql.shift import alignment, shifted, with_default_step
@@ -119,7 +120,7 @@ EXPRESSIONS = [
     "delta(x[4m] offset -1m)",
     "deriv(x[5m])",
     "predict_linear(x[10m], 3600)",
-    "holt_winters(x[10m], 0.5, 0.5)",
+    *(["holt_winters(x[10m], 0.5, 0.5)"] if PROMETHEUS < (3,) else []),
     "max_over_time((time() - timestamp(x))[5m:30s])",
     "sum_over_time(minute()[10m:1m])",
     "avg_over_time(rate(c[1m])[5m:20s] @ 1709165100)",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from installed import PROMETHEUS
 from rollback_guard.core.regex import RegexError, compile_regex
 from rollback_guard.core.template import problems, render, syntax_problem, uses_value
 from rollback_guard.core.template.format import sprintf
@@ -41,7 +42,8 @@ TEMPLATES = [
     '{{ len $labels.instance }} {{ len $labels }} {{ len "ü" }}',
     "{{ $labels }}",
     "{{ $externalLabels.region }} {{ .ExternalLabels.missing }}|{{ .ExternalURL }} {{ $externalURL }}",
-    "{{ $labels.path | toUpper }} {{ toLower \"ÄB\" }} {{ title \"hello wOrld-of x_y it's 1a\" }}",
+    '{{ $labels.path | toUpper }} {{ toLower "ÄB" }} {{ title "hello wOrld-of x_y" }}',
+    *(('{{ urlQueryEscape "a b&c/ü~-_.+" }}',) if PROMETHEUS >= (3, 8) else ('{{ title "it\'s 1a" }}',)),
     '{{ stripPort $labels.instance }} {{ stripDomain $labels.instance }} {{ stripPort "host" }} {{ stripDomain "10.0.0.1:80" }}',
     '{{ stripPort "[::1]:80" }} {{ stripDomain "[::1]:80" }} {{ stripDomain "a.b.c" }} {{ stripPort "a:b:c" }} {{ stripDomain "a.b:" }}',
     '{{ graphLink "up == 0 and a{b=\\"c\\"}" }} {{ tableLink "rate(a[5m])" }}',

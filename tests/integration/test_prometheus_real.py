@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.asking import MARGIN, Counts, read, rule, source
+from installed import PROMETHEUS
 from real_prometheus import RealPrometheus
 from rollback_guard.core.observation import Answer, Failure, Sample, Unknown
 
@@ -73,7 +74,7 @@ async def test_samples_of_a_target_that_is_gone_stop_counting_long_before_promet
         for second in range(-60, 330, 15):
             slot = gone + timedelta(seconds=second)
             observation = (await read(made, watched, slot=slot))["r"]
-            if second > 300:
+            if second > 300 or (second == 300 and PROMETHEUS >= (3,)):  # which looks back for a little less than 5m
                 assert observation.measured == Answer()
             else:
                 assert observation.measured.samples, second

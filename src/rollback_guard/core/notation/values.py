@@ -201,7 +201,8 @@ _FORMS = "a number, axN, a+bxN, a-bxN, _, _xN or stale"
 def _unreadable(piece: str, offset: int, match: re.Match[str] | None, *, with_last: bool) -> NotationError:
     """Return what to write instead."""
     if piece.startswith("{"):
-        return NotationError("native histograms have no notation in promtool 2.42, and none here", offset)
+        words = "native histograms, promtool 3's {{...}}, are not played: write the _bucket series of a classic one"
+        return NotationError(words, offset)
     if not with_last and (piece == "last" or piece.startswith(("last+", "last-", "lastx"))):
         return NotationError("last is known only in cured", offset)
     forms = f"{_FORMS}, with last for a" if with_last else _FORMS
