@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.asking import TIMEOUT, Counts, read, rule, source
+from contracts.asking import INTERVAL, SLOT, TIMEOUT, Counts, group, read, rule, source
 from contracts.prometheus_server import FaultyServer, Request, Talk, error, healthy, vector
 from rollback_guard.adapters.prometheus.batch import BATCH_CHARS, Allowance, combine
 from rollback_guard.core.observation import Answer, Failure, Sample, Unknown
@@ -227,3 +227,14 @@ async def test_a_server_that_names_errors_by_their_status_harms_only_the_broken_
         async with source(server.url, counts=counts) as made:
             await read(made, *RULES)
     assert counts.results == {"query_error": 2, "ok": 9}
+
+
+async def test_after_silence_what_names_the_ends_of_its_query_is_read_back_like_anything_else():
+    watched = rule("r", "up @ end()")
+    slots = [SLOT + number * INTERVAL for number in range(3)]
+    with FaultyServer(lambda talk, _: talk.keep_silent()) as server:
+        async with source(server.url, timeout=timedelta(milliseconds=300)) as made:
+            assert reasons(await read(made, watched)) == {"r": "timeout"}
+            server.behaviour = healthy()
+            found = await made.read_range(group(watched), slots, {})
+    assert [found[slot]["g/r"].measured for slot in slots] == [Answer((Sample((), 1.0),))] * len(slots)

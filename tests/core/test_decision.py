@@ -20,6 +20,7 @@ from rollback_guard.core.records import (
     Watched,
 )
 from rollback_guard.core.state import IncidentPhase
+from rollback_guard.core.wording import NOTHING_LEFT
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING
 
@@ -275,6 +276,19 @@ class TestVerification:
         film = self.when_idle_passes("bnnnn")
         assert film.conclusions()[:2] == ["act/breach", "recovered/verified"]
         assert film.of(IncidentEnded)[0].at == slot(4)
+
+    def test_having_nothing_left_to_judge_says_nothing_of_an_action_that_failed(self):
+        steps = tuple(a_step(action, within=5, stable_for=2, idle_passes=True) for action in ("flag-off", "rollback"))
+        film = play(a_film(guards=[a_guard(playbook=steps)]), "bnn")
+        film.conclude(Outcome.FAILED, at=slot(2) + timedelta(seconds=10))
+        play(film, "n" * 20, first=3)
+        assert film.conclusions() == ["act/breach", "hand_over/cannot_tell"]
+
+    def test_that_nothing_was_left_to_judge_is_said(self):
+        film = self.when_idle_passes("nnnn")
+        recovered = film.of(Decided)[1]
+        assert (recovered.reason, recovered.detail) == (Reason.VERIFIED, NOTHING_LEFT)
+        assert play(self.film(), "pppp", first=1).of(Decided)[1].detail == ""
 
     def test_blindness_is_no_recovery_even_where_nothing_to_judge_is_one(self):
         film = self.when_idle_passes("nun" + "u" * 10)

@@ -46,6 +46,7 @@ from rollback_guard.core.operations import (
 )
 from rollback_guard.core.records import Evidence, MaintenanceChanged, Outcome, Paused, Reason, Window
 from rollback_guard.core.state import State
+from rollback_guard.core.wording import NOTHING_LEFT
 
 DOCS = Path(__file__).parents[2] / "docs" / "notifications.md"
 
@@ -258,6 +259,19 @@ def test_after_a_handing_over_the_recovery_closes_and_resolves():
     (closed,) = film.told
     assert (closed.kind, closed.resolves, closed.urgency) == (NoticeKind.RECOVERED, True, Urgency.INFO)
     assert closed.title == "checkout: closed after 1m: its rules pass again"
+
+
+def test_a_recovery_that_left_nothing_to_judge_says_so():
+    verify = Verify(within=minutes(3), stable_for=MINUTE, idle_passes=True)
+    film = Told(the_policy(playbook=(Step(action="disable-new-checkout", verify=verify),)))
+    film.show(slot(1), value(0.02))
+    film.conclude(Outcome.SUCCEEDED, at=slot(1) + timedelta(seconds=1.2), detail="HTTP 200")
+    film.show(slot(2), letter("n"))
+    film.show(slot(3), letter("n"))
+    (recovered,) = film.told
+    assert recovered.kind is NoticeKind.RECOVERED
+    assert NOTHING_LEFT in recovered.body
+    assert NOTHING_LEFT not in the_incident().told[0].body
 
 
 def test_rules_that_are_gone_are_not_said_to_pass():

@@ -95,8 +95,8 @@ class TestWhatIsWritten:
         assert server.query("labels", 0) == [(labels_of({"__name__": "labels", "path": 'ä"\\\n'}), 1.0)]
 
     def test_a_long_series_goes_in_several_requests(self, server):
-        server.write([series("long", ((1000 * place, place) for place in range(300_000)))])
-        assert server.query("count_over_time(long[300000s])", 299_999_000) == [((), 300_000.0)]
+        server.write([series("long", ((1000 * place, place) for place in range(120_000)))])
+        assert server.query("count_over_time(long[120000s])", 119_999_000) == [((), 120_000.0)]
 
     def test_many_short_series_with_long_labels_go_in_several_requests(self, server):
         server.write(series("wide", [(0, 1)], number=f"{number:0500}") for number in range(5000))

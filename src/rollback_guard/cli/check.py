@@ -35,8 +35,8 @@ INVALID = 4
     "ignored",
     metavar="ID",
     multiple=True,
-    help="Pass over this warning or notice, this time; may be given again. For files that only production has: "
-    "--ignore missing-file.",
+    help="Pass over this check, this time, where it is one that can be switched off; may be given again. For files "
+    "that only production has: --ignore missing-file.",
 )
 @click.option("--online", is_flag=True, help="Also ask the Prometheus what only it can know.")
 @click.option("--prometheus", metavar="URL", help="Ask this one, in place of that of guard.toml.")
@@ -53,8 +53,8 @@ def command(
 
     A guard.toml is checked with the rule files that it names. Rule files alone are checked without the names of
     actions. Nothing is asked over the network without --online. Ends with 0 when there is no error, with 4 when there
-    is one; with 1 when a Prometheus does not take an expression, with 3 when it cannot be asked. Warnings and notices
-    can be switched off, by a comment in the file, in guard.toml, or by --ignore.
+    is one; with 1 when a Prometheus does not take an expression, with 3 when it cannot be asked. Most warnings and
+    notices can be switched off, by a comment in the file, in guard.toml, or by --ignore.
     """
     from rollback_guard.adapters.actions import registry
     from rollback_guard.config.load import load

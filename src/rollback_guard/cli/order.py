@@ -126,19 +126,17 @@ def give(
             click.echo(_filled(line, words))
 
 
-def find(remote: Remote, *guards: str) -> dict[str, Any]:
-    """Return what the daemon shows of the last of these guards, once it is known that there are all of them.
+def find(remote: Remote, guards: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what the daemon shows of these guards, by name.
 
     Raises:
         click.UsageError: One is not there.
     """
-    known: dict[str, dict[str, Any]] = {
-        each["name"]: each for each in member(remote.ask("/api/v1/guards?limit=10000"), "guards", remote)
-    }
+    known = {each["name"]: each for each in member(remote.ask("/api/v1/guards?limit=10000"), "guards", remote)}
     for guard in guards:
         if guard not in known:
             raise click.UsageError(f"there is no guard {plain(guard)}{near(guard, list(known))}")
-    return known[guards[-1]]
+    return {guard: known[guard] for guard in guards}
 
 
 def near(word: str, known: list[str]) -> str:
@@ -156,7 +154,7 @@ def give_each(remote: Remote, guards: Iterable[str], order: Callable[[str], None
     """
     named = tuple(dict.fromkeys(guards))
     if len(named) > 1:
-        find(remote, *named)
+        find(remote, named)
     codes = []
     for guard in named:
         try:

@@ -44,7 +44,7 @@ def command(
         raise click.UsageError("say which --step, or --all")
     if not plan:
         demand_reason(reason)
-    view = find(remote, guard)
+    view = find(remote, [guard])[guard]
     chosen = _chosen(view, step, remote)
     if plan and output == "json":
         document = {

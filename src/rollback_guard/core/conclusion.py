@@ -19,6 +19,7 @@ from rollback_guard.core.records import (
 )
 from rollback_guard.core.situation import Situation
 from rollback_guard.core.state import Incident, IncidentPhase
+from rollback_guard.core.wording import NOTHING_LEFT
 
 
 def conclude(
@@ -62,7 +63,8 @@ def recover(it: Situation, incident: Incident) -> Iterator[Record]:
     """
     helped = any(intent.outcome is Outcome.SUCCEEDED and not intent.notify for intent in incident.intents)
     reason = Reason.VERIFIED if helped else Reason.BY_ITSELF
-    yield from _end(it, incident, Decision.RECOVERED, reason, excused=tuple(_still_bad(it, incident)))
+    detail = NOTHING_LEFT if it.verdict(it.watched(incident)) is Verdict.UNKNOWN else ""
+    yield from _end(it, incident, Decision.RECOVERED, reason, excused=tuple(_still_bad(it, incident)), detail=detail)
 
 
 def _still_bad(it: Situation, incident: Incident) -> Iterator[Excused]:
@@ -90,8 +92,9 @@ def _end(
     reason: Reason,
     *,
     excused: tuple[Excused, ...] = (),
+    detail: str = "",
 ) -> Iterator[Record]:
-    yield from conclude(it, decision, reason, incident=incident, evidence=it.watched(incident))
+    yield from conclude(it, decision, reason, incident=incident, evidence=it.watched(incident), detail=detail)
     yield IncidentEnded(
         incident=incident.id, guard=it.guard.name, at=it.now, decision=decision, reason=reason, excused=excused
     )

@@ -75,6 +75,11 @@ class Intent:
     held: bool = False
 
     @property
+    def may_leave_nothing(self) -> bool:
+        """Whether having nothing left to judge shows that it helped: only what was done takes traffic away."""
+        return self.idle_passes and self.outcome is Outcome.SUCCEEDED
+
+    @property
     def following(self) -> int:
         """Index of the step that may come after it: itself once more where people held it back."""
         return self.step if self.held else self.step + 1

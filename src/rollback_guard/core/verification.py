@@ -36,7 +36,7 @@ def watch_over(it: Situation, incident: Incident, watch: Verification) -> Iterat
     rules = it.watched(incident)
     if it.seen_until(rules) < watch.since and it.slot < watch.until:
         return  # the first evaluation after the step is still to come
-    verdict = it.verdict(rules, since=watch.since, idle_passes=incident.intents[-1].idle_passes)
+    verdict = it.verdict(rules, since=watch.since, idle_passes=incident.intents[-1].may_leave_nothing)
     passing_since = (watch.passing_since or it.seen_until(rules)) if verdict is Verdict.PASS else None
     if verdict is not incident.verdict or passing_since != watch.passing_since:
         yield Watched(

@@ -145,6 +145,9 @@ def seen(evidence: Evidence) -> str:
     return f"{subject} is {number(evidence.value)}, {negation}{side} {number(evidence.threshold)}"
 
 
+NOTHING_LEFT = "There is nothing left to judge; the step takes that for recovery."
+
+
 def why(reason: Reason) -> str:
     """Return the clause that says why a guard concluded what it did."""
     match reason:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -61,7 +63,7 @@ class EphemeralPrometheus:
     url: str = ""
     version: str = ""
     _keeper: Keeper
-    _pool: httpcore.ConnectionPool = field(default_factory=httpcore.ConnectionPool)
+    _idle: deque[httpcore.ConnectionPool] = field(default_factory=deque)
 
     @classmethod
     def start(cls, binary: str | None = None) -> Self:
@@ -96,7 +98,8 @@ class EphemeralPrometheus:
 
     def stop(self) -> None:
         """End the server and remove all its files; harmless when that is done already."""
-        self._pool.close()
+        while self._idle:
+            self._idle.pop().close()
         self._keeper.stop()
 
     def write(self, series: Iterable[Series]) -> None:
@@ -174,6 +177,22 @@ class EphemeralPrometheus:
         self.version = str(json.loads(body)["data"]["version"])
         return True
 
+    @contextmanager
+    def _connected(self) -> Iterator[httpcore.ConnectionPool]:
+        """Lend a connection to one thread at a time.
+
+        In a pool that several use, one may close a connection of another: while it looks whether an idle one has been
+        closed by the server, that one is taken into use, and the answer that comes in on it looks like a goodbye.
+        """
+        try:
+            pool = self._idle.pop()
+        except IndexError:
+            pool = httpcore.ConnectionPool(max_connections=1)
+        try:
+            yield pool
+        finally:
+            self._idle.append(pool)
+
     def _call(
         self,
         path: str,
@@ -183,13 +202,14 @@ class EphemeralPrometheus:
         timeout_s: float = TIMEOUT_S,
     ) -> tuple[int, bytes]:
         try:
-            answer = self._pool.request(
-                "GET" if body is None else "POST",
-                self.url + path,
-                headers=headers,
-                content=body,
-                extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)},
-            )
+            with self._connected() as pool:
+                answer = pool.request(
+                    "GET" if body is None else "POST",
+                    self.url + path,
+                    headers=headers,
+                    content=body,
+                    extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)},
+                )
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             words = str(error) or type(error).__name__
             raise EphemeralError(f"Prometheus does not answer: {words}\n{self._keeper.tail()}") from error

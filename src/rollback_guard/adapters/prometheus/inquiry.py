@@ -51,7 +51,10 @@ class Inquiry:
         asked = tuple(dict.fromkeys(queries))
         bound = [query for query in asked if grid.count > 1 and NAMES_ENDS.search(query)]
         said = await self._ask([query for query in asked if query not in bound], grid)
-        return said | await self._one_by_one(bound, grid) if bound else said
+        said |= await self._one_by_one(bound, grid) if bound else {}
+        if asked:
+            self._settle()
+        return said
 
     async def _one_by_one(self, queries: Sequence[str], grid: Grid) -> dict[str, Result]:
         """Ask for each instant by itself; as of a range query, nothing is left of one that fails for an instant."""
@@ -62,8 +65,8 @@ class Inquiry:
             if not left:
                 break
             for said in await asyncio.gather(*(self._ask(left, instant) for instant in some.pieces(1))):
-                for query, result in said.items():
-                    if isinstance(result, Failure):
+                for query in left:
+                    if isinstance(result := said[query], Failure):
                         failed.setdefault(query, result)
                     else:
                         found[query].update(result)
@@ -76,7 +79,6 @@ class Inquiry:
         if self._allowance.in_doubt:
             batches.insert(0, (SIGN_OF_LIFE,))
         answers = await asyncio.gather(*(self._batch(batch, grid) for batch in batches))
-        self._settle()
         return {query: result for answer in answers for query, result in answer.items()}
 
     def _settle(self) -> None:

@@ -15,7 +15,7 @@ def check(inventory: Inventory) -> Iterator[Problem]:
     for found in inventory.guards:
         for number, step in enumerate(found.guard.playbook):
             yield from _kind(found, number, step)
-            yield from _idle(found, number, step)
+            yield from _without_effect(found, number, step)
             if inventory.complete and step.select and found.causes:
                 yield from _condition(found, number, step)
 
@@ -30,7 +30,7 @@ def _kind(found: FoundGuard, number: int, step: PlaybookStep) -> Iterator[Proble
         yield found.spot.problem("step-kind", "this step does nothing", "playbook", number, hint=hint, value=False)
 
 
-def _idle(found: FoundGuard, number: int, step: PlaybookStep) -> Iterator[Problem]:
+def _without_effect(found: FoundGuard, number: int, step: PlaybookStep) -> Iterator[Problem]:
     if step.unapproved and not found.spot.has("playbook", number, "approve"):
         message, hint = "`unapproved` says nothing without `approve`", "Add `approve: 10m`, or remove it."
         yield found.spot.problem("step-key", message, "playbook", number, "unapproved", hint=hint, value=False)
@@ -40,6 +40,9 @@ def _idle(found: FoundGuard, number: int, step: PlaybookStep) -> Iterator[Proble
                 message = f"`{key}` says nothing of a step that only notifies"
                 hint = "Messages are delivered by themselves, and need nobody's approval; remove it."
                 yield found.spot.problem("step-key", message, "playbook", number, key, hint=hint, value=False)
+        if step.verify.idle == "pass":
+            message, hint = "a step that only notifies takes no traffic away", "Remove `idle: pass`."
+            yield found.spot.problem("step-key", message, "playbook", number, "verify", "idle", hint=hint, value=False)
 
 
 def _condition(found: FoundGuard, number: int, step: PlaybookStep) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from rollback_guard.core import wording
-from rollback_guard.core.model import Otherwise
+from rollback_guard.core.model import Otherwise, Verdict
 from rollback_guard.core.notice import Notice, NoticeKind, Urgency
 from rollback_guard.core.notices import message
 from rollback_guard.core.notices.shared import Together
@@ -282,6 +282,7 @@ def _ended(it: Telling, record: IncidentEnded, incident: Incident) -> Notice:
     lasted = wording.span(record.at - incident.breached_at)
     evidence = it.evidence(incident)
     excused = wording.excused(tuple(dict.fromkeys(rule for rule, _ in record.excused))) if record.excused else ""
+    is_idle = recovered and any(each.verdict is Verdict.UNKNOWN for each in evidence)
     return _about(
         it,
         incident,
@@ -291,7 +292,11 @@ def _ended(it: Telling, record: IncidentEnded, incident: Incident) -> Notice:
         at=record.at,
         urgency=Urgency.INFO if recovered else Urgency.CRITICAL,
         title=f"{'recovered' if recovered else 'people are needed'} after {lasted}: {wording.why(record.reason)}",
-        lines=(*message.seen(it.policy, evidence, now=record.at), f"{excused}." if excused else ""),
+        lines=(
+            *message.seen(it.policy, evidence, now=record.at),
+            wording.NOTHING_LEFT if is_idle else "",
+            f"{excused}." if excused else "",
+        ),
         evidence=evidence,
         resolves=recovered,
         data=(("reason", record.reason.value), ("lasted", lasted)),

@@ -37,7 +37,7 @@ LOST = frozenset({Unknown.CONNECT, Unknown.HTTP_ERROR, Unknown.BAD_RESPONSE, Unk
 """Nothing was learnt of history; it must not be taken for a time in which the rules were blind."""
 
 LIMITS = ("too many samples", "exceed", "too many", "too long", "limit")
-"""What Prometheus and its related say when a query asks for more than they are told to allow."""
+"""What Prometheus and its kin say when a query asks for more than they are told to allow."""
 
 MICROSECOND = timedelta(microseconds=1)
 
