@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -266,8 +267,8 @@ def test_a_recovery_that_left_nothing_to_judge_says_so():
     film = Told(the_policy(playbook=(Step(action="disable-new-checkout", verify=verify),)))
     film.show(slot(1), value(0.02))
     film.conclude(Outcome.SUCCEEDED, at=slot(1) + timedelta(seconds=1.2), detail="HTTP 200")
-    film.show(slot(2), letter("n"))
-    film.show(slot(3), letter("n"))
+    film.show(slot(2), value(math.nan))
+    film.show(slot(3), value(math.nan))
     (recovered,) = film.told
     assert recovered.kind is NoticeKind.RECOVERED
     assert NOTHING_LEFT in recovered.body
