@@ -233,6 +233,15 @@ def test_a_comment_within_an_expression_is_told_that_nobody_reads_it_there(tmp_p
     assert "`# rollback-guard: ignore=raw-counter (why)` above a rule" in problem.hint
 
 
+@pytest.mark.parametrize("key", ["when", "expr"])
+def test_an_annotation_of_an_expressions_name_is_a_text(tmp_path, key):
+    rules = (
+        "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: a > 5\n    annotations:\n"
+        f"      {key}: |\n        a > 5\n        # rollback-guard: ignore=raw-counter (why)\n"
+    )
+    assert said(tmp_path, rules) == set()
+
+
 def test_a_text_that_is_no_expression_may_speak_of_comments(tmp_path):
     rules = (
         "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: a > 5\n    annotations:\n"

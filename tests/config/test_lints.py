@@ -150,6 +150,16 @@ SOUND = [
     '100 * sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
     "100 * sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 0.5",
     'sum(rate(x_total{status="success"}[5m])) / sum(rate(x_total[5m])) * 100 < 99.9',
+    '100 * sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.05',
+    '100 * sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) >= 0.01',
+    'sum(rate(x_total{status="success"}[5m])) / sum(rate(x_total[5m])) * 100 < 1',
+    # more than once for each that was tried
+    "sum(rate(retries_failed_total[5m])) / sum(rate(jobs_total[5m])) > 3",
+    # seconds by seconds is how many at a time
+    "sum(rate(http_request_duration_seconds_sum[5m])) > 500",
+    "sum(rate(http_request_duration_seconds_sum[5m])) / count(up) > 500",
+    "rate(http_request_duration_seconds_sum[5m]) / 2 > 500",
+    "sum(rate(http_request_duration_seconds_sum[5m])) / sum(http_request_workers) > 100",
     "process_resident_memory_bytes > 512 * 1024 * 1024",
     "process_resident_memory_bytes > 512e6",
     "process_resident_memory_bytes / 1024 / 1024 > 512",
@@ -160,6 +170,8 @@ SOUND = [
     "rate(process_cpu_seconds_total[5m]) > 0.8",
     "rate(process_cpu_seconds_total[5m]) * 100 > 80",
     "rate(process_cpu_seconds_total[5m]) > 4",
+    "rate(process_cpu_seconds_total[5m]) > 28",
+    "sum by (pod) (rate(container_cpu_usage_seconds_total[5m])) > 40",
     "sum(rate(container_cpu_usage_seconds_total[5m])) > 80",
     'sum by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) < 20',
     "sum by (pod) (rate(container_cpu_cfs_throttled_seconds_total[5m])) > 25",
@@ -175,6 +187,12 @@ SOUND = [
     "rate(http_response_bytes[5m]) > 1",
     "deriv(queue_depth[5m]) > 1",
     "deriv(node_memory_MemAvailable_bytes[10m]) < -1e6",
+    # counters beside their own past
+    "jobs_processed_total <= jobs_processed_total offset 1h",
+    'up == 0 or sum(x_total{a="b"}) <= 1.1 * sum(x_total{a="b"} offset 1d)',
+    "x_total > min_over_time(x_total[1h])",
+    # chosen by two labels
+    'sum(rate(orders_total{result="failed"}[5m])) / sum(rate(orders_total{stage="submitted"}[5m])) > 0.1',
     # chosen alike
     'sum(rate(x_total{path="/pay", code=~"5.."}[5m])) / sum(rate(x_total{path="/pay"}[5m])) > 0.1',
     'sum(rate(x_total{path="/pay", code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 0.1',
@@ -211,6 +229,8 @@ FAULTY = {
         "a > 1 and errors_total > 5",
         "deriv(errors_total[10m]) > 0.5",
         "sum(errors_total) * 2 > 10",
+        "errors_total > requests_total offset 10m",
+        'errors_total{a="b"} > errors_total{a="c"}',
     ],
     "rate-of-sum": [
         "rate(sum(x_total)[5m:1m]) > 1",
@@ -297,14 +317,15 @@ FAULTY = {
         "node_filesystem_files_free / node_filesystem_files < 10",
         "process_open_fds / process_max_fds >= 80",
         "max(jvm_memory_used_bytes / jvm_memory_max_bytes) > 90",
-        "100 * sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 0.05",
-        '(sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m]))) * 100 > 0.01',
+        "100 * sum(rate(errors_total[5m])) / sum(rate(requests_total[5m])) > 0.005",
+        '(sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m]))) * 100 > 0.001',
+        'sum(rate(x_total{code=~"5.."}[5m])) / sum(rate(x_total[5m])) > 3',
         'sum(rate(x_total{status="success"}[5m])) / sum(rate(x_total[5m])) * 100 < 0.99',
         "100 * node_filesystem_avail_bytes / node_filesystem_size_bytes < 0.1",
         "process_resident_memory_bytes > 512",
         "max by (pod) (container_memory_working_set_bytes) > 4096",
         "node_memory_MemAvailable_bytes < 500",
-        "rate(process_cpu_seconds_total[5m]) > 80",
+        "rate(process_cpu_seconds_total[5m]) >= 64",
         "sum by (pod) (rate(container_cpu_usage_seconds_total[5m])) > 90",
         'avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) < 10',
         "histogram_quantile(95, sum by (le) (rate(x_seconds_bucket[5m]))) > 2",
@@ -580,7 +601,42 @@ def hint_in(folder, expr, id_, **more):
         (
             "divided-by-itself",
             'rate(x_total{code=~"5..", a="b"}[5m]) / rate(x_total{a="b"}[5m]) > 0.01',
-            'sum(rate(x_total{a="b", code=~"5.."}[5m])) / sum(rate(x_total{a="b"}[5m]))',
+            'sum without (code) (rate(x_total{a="b", code=~"5.."}[5m])) / sum without (code) (rate(x_total{a="b"}[5m]))',
+        ),
+        (
+            "divided-by-itself",
+            'rate(x_total{code="5"}[5m]) / on (pod, code) rate(x_total[5m]) > 0.01',
+            'sum without (code) (rate(x_total{code="5"}[5m])) / sum without (code) (rate(x_total[5m]))',
+        ),
+        (
+            "divided-by-itself",
+            'sum by (le) (rate(h_bucket{le="0.5"}[5m])) / sum by (le) (rate(h_bucket[5m])) < 0.9',
+            'sum(rate(h_bucket{le="0.5"}[5m])) / sum(rate(h_count[5m]))',
+        ),
+        (
+            "divided-by-itself",
+            'sum by (le) (rate(h_bucket{le="0.5"}[5m])) / sum by (le) (rate(h_bucket{le!=""}[5m])) < 0.9',
+            'sum(rate(h_bucket{le="0.5"}[5m])) / sum(rate(…_count[…]))',
+        ),
+        (
+            "divided-by-itself",
+            'avg by (code) (rate(x_total{code="5"}[5m])) / avg by (code) (rate(x_total[5m])) > 0.01',
+            'sum(rate(x_total{code="5"}[5m])) / sum(rate(x_total[5m]))',
+        ),
+        (
+            "divided-by-itself",
+            'max by (job, code) (x_ready{code="5"}) / max by (job, code) (x_ready) > 0.01',
+            'sum by (job) (x_ready{code="5"}) / sum by (job) (x_ready)',
+        ),
+        (
+            "divided-by-itself",
+            '100 * sum by (code) (rate(x_total{code="5"}[5m])) / clamp_min(sum by (code) (rate(x_total[5m])), 1) > 1',
+            '100 * sum(rate(x_total{code="5"}[5m])) / clamp_min(sum(rate(x_total[5m])), 1)',
+        ),
+        (
+            "divided-by-itself",
+            '(sum by (code) (rate(x_total{code="5"}[5m])) or vector(0)) / (sum by (code) (rate(x_total[5m])) > 0) > 1',
+            '(sum(rate(x_total{code="5"}[5m])) or vector(0)) / (sum(rate(x_total[5m])) > 0)',
         ),
         (
             "divided-by-itself",
@@ -604,6 +660,8 @@ def hint_in(folder, expr, id_, **more):
         ),
         ("rate-of-sum", 'rate(sum by (job) (x_total{a="b"})[10m:1m]) > 1', 'sum by (job) (rate(x_total{a="b"}[10m]))'),
         ("rate-of-sum", "rate(job:x:sum[5m]) > 1", "sum(rate(…))"),
+        ("rate-of-sum", "rate(sum(x_total)[10m:1m] offset 1d) > 1", "sum(rate(…))"),
+        ("rate-of-sum", "rate(sum(x_total offset 1d)[10m:1m]) > 1", "sum(rate(x_total[10m] offset 1d))"),
         ("changing-selection", 'topk(3, rate(x_total{a="b"}[5m])) > 5', 'max(rate(x_total{a="b"}[5m]))'),
         ("changing-selection", "bottomk(3, x) < 5", "min(x)"),
         ("changing-selection", "topk(3, x > 5)", "x > 5"),
@@ -637,3 +695,20 @@ def test_a_rate_that_should_fall_is_told_of_functions_that_do(tmp_path):
     assert "`deriv`" in hint_in(tmp_path, "rate(my_bytes[5m]) < -1e6", "never-fires")
     assert "`deriv`" in hint_in(tmp_path, "sum(rate(my_bytes[5m])) < 0", "never-fires")
     assert "`deriv`" not in hint_in(tmp_path, "rate(x_total[5m]) < 0", "never-fires")
+
+
+@pytest.mark.parametrize(
+    "expr", ["errors_total > 5 and failures_total > 3", "errors_total > requests_total", "deriv(a_total[5m]) < b_total"]
+)
+def test_raw_counters_of_one_expression_are_told_once(expr, tmp_path):
+    assert hint_in(tmp_path, expr, "raw-counter")
+
+
+def test_series_divided_by_themselves_are_not_said_to_be_1_where_they_are_multiplied(tmp_path):
+    lints_in(tmp_path, '100 * rate(x_total{code="5"}[5m]) / rate(x_total[5m]) > 1')
+    (message,) = [
+        it.message
+        for it in load([tmp_path / "rules.yaml"], action_types={}, lint=True).problems
+        if it.id == "divided-by-itself"
+    ]
+    assert message.endswith("each series is divided by itself, and the ratio says nothing")

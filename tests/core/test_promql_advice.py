@@ -17,6 +17,9 @@ from rollback_guard.core.promql.advice import AGGREGATIONS, FUNCTIONS, OTHERWISE
     [
         ("sum by ^job (rate(x[5m])) > 1", "labels stand in parentheses: `by (job)`"),
         ("sum(rate(x[5m])) without ^pod > 1", "labels stand in parentheses: `without (pod)`"),
+        ("sum(x) by ^> 1", "labels stand in parentheses: `by (…)`"),
+        ("a / on ^and b", "labels stand in parentheses: `on (…)`"),
+        ('^rate("x") > 1', "give `rate` the range of a metric, `…[5m]`, there"),
         ("a / on ^job b > 1", "labels stand in parentheses: `on (job)`"),
         ("sum by (job) ^rate(x[5m]) > 1", "what is aggregated stands in parentheses: `sum by (job) (…)`"),
         ("rate ^x[5m] > 1", "what it is of stands in parentheses: `rate(…)`"),
@@ -54,6 +57,10 @@ def test_a_usual_mistake_is_told_how_it_is_written(marked, hint):
     [
         ("rate(sum(x)[5m]) > 1", "`sum(rate(…[5m]))`"),
         ("topk(x) > 1", "`topk(3, …)`"),
+        ("quantile(x, 0.9) > 1", "the number comes first: `quantile(0.95, …)`"),
+        ("topk by (job) (sum by (job) (x), 3) > 1", "the number comes first: `topk(3, …)`"),
+        ('count_values(x, "a") > 1', 'the label comes first: `count_values("version", …)`'),
+        ("topk(3, x) > sum(5)", OTHERWISE),
         ("sum(x, y) > 1", "`sum by (job) (…)`"),
         ('x > "5"', "a number has no quotes"),
         ("x[5m] > 1", "`rate(…[5m])`"),

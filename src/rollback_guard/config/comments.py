@@ -16,14 +16,14 @@ import yaml
 
 from rollback_guard.config import tomlfile
 from rollback_guard.config.document import Document
-from rollback_guard.config.places import Mark
+from rollback_guard.config.places import KeyPath, Mark
 from rollback_guard.config.yamlfile import events
 
 ADDRESS = "rollback-guard:"
 """How a comment begins that is meant for the guard."""
 
 EXPRESSIONS = frozenset({"expr", "when"})
-"""Keys whose text has comments of its own."""
+"""Keys of a rule whose text has comments of its own."""
 
 _BURIED = re.compile(r"(?P<before>.*?)(?<!\S)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
 _COMMENT = re.compile(r"(?P<before>[^#]*)(?<!\S)\#[ \t]*" + ADDRESS + r"[ \t]*(?P<text>.*)")
@@ -68,15 +68,15 @@ def comments_of(document: Document) -> Iterator[Comment]:
 def _free_of_yaml(document: Document, candidates: list[int]) -> tuple[dict[int, int], set[int]]:
     """Return the lines that are not inside of a text, each with where its last text ends; and those of expressions."""
     free, buried = dict.fromkeys(candidates, 0), set[int]()
-    key = ""
+    expressions = _expressions(document)
     for event in events(document.text):
         if not isinstance(event, yaml.ScalarEvent):
             continue
-        before, key = key, event.value
         start, stop = event.start_mark, event.end_mark
         if start is None or stop is None:
             continue
         first, last = start.line + 1, stop.line + 1
+        is_expression = first in expressions
         if bisect_left(candidates, first) == bisect_right(candidates, last):
             continue
         if event.style in ("|", ">"):
@@ -85,11 +85,24 @@ def _free_of_yaml(document: Document, candidates: list[int]) -> tuple[dict[int, 
             end = stop.column
         for number in candidates[bisect_left(candidates, first) : bisect_left(candidates, last)]:
             free.pop(number, None)
-            if before in EXPRESSIONS and event.style in ("|", ">"):
+            if is_expression and event.style in ("|", ">"):
                 buried.add(number)
         if last in free:
             free[last] = max(free[last], end)
     return free, buried
+
+
+def _expressions(document: Document) -> set[int]:
+    """Return the lines on which the block of a rule's expression begins."""
+    places = document.parsed.places if document.parsed else {}
+    return {place.value.line for path, place in places.items() if place.block and _is_expression(path)}
+
+
+def _is_expression(path: KeyPath) -> bool:
+    match path:
+        case ("groups", int(), "rules", int(), str(key)):
+            return key in EXPRESSIONS
+    return False
 
 
 def _block(document: Document, event: Any) -> tuple[int, int, int]:

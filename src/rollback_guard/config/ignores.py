@@ -5,7 +5,8 @@
     [check] ignore = ["unscoped-selector"]                           in guard.toml
     rollback-guard check --ignore missing-file                       on this machine, this time
 
-An error is never switched off. What switches off nothing is said, so that no old comment hides a new mistake.
+An error is never switched off, and neither is what is said of ignores. What switches off nothing is said, so that no
+old comment hides a new mistake.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def refusal_of(id_: str) -> tuple[str, str] | None:
     if id_ in SWITCHABLE:
         return None
     if id_ in CHECKS or id_ in ONLINE_ERRORS:
-        return f"{quoted(id_)} is an error and cannot be switched off", "Mend it, and remove this."
+        return f"{quoted(id_)} cannot be switched off", "Mend it, and remove this."
     hint = did_you_mean(id_, SWITCHABLE)
     return (
         f"there is no check {quoted(id_)}",

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 
-from rollback_guard.core.promql.tokens import Kind, PromqlError, Token, join, scan
+from rollback_guard.core.promql.tokens import BEFORE_LABELS, Kind, PromqlError, Token, is_operator, join, scan
 
 AGGREGATIONS = frozenset(
     {
@@ -27,8 +27,6 @@ FUNCTIONS = AGGREGATIONS | {
     "stddev_over_time", "stdvar_over_time", "sum_over_time", "tan", "tanh", "time", "timestamp", "vector", "year",
 }  # fmt: skip
 """What can stand before a parenthesis; of what is mistyped, the nearest is named."""
-
-BEFORE_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 
 OTHERWISE = "try the expression in Prometheus"
 
@@ -85,7 +83,8 @@ def _unexpected(text: str, at: int | None, found: re.Match[str]) -> str:
         return ""
     last, word = before[-1], found[1]
     if last.word in BEFORE_LABELS:
-        return f"labels stand in parentheses: `{last.word} ({word})`"
+        label = word if rest[0].kind is Kind.WORD and not is_operator(rest[0]) else "…"
+        return f"labels stand in parentheses: `{last.word} ({label})`"
     if last.text == "<" and word == ">":
         return "write `!=`"
     opening = next(
@@ -123,7 +122,43 @@ def _wrong_type(_text: str, _at: int | None, found: re.Match[str]) -> str:
     return f"give `{found[2]}` {_TYPES.get(found[1], 'something else')} there"
 
 
-_TYPES = {"scalar": "a number", "vector": "a metric, without a range,", "string": "text in quotes"}
+def _of_no_vector(text: str, _at: int | None, _found: re.Match[str]) -> str:
+    """Return how an aggregation is written whose parameter stands at its end."""
+    tokens, _ = _split(text, None)
+    for number, name in enumerate(tokens):
+        if name.word not in _PARAMETERS:
+            continue
+        end = _closing(tokens, number + 1)
+        if end and tokens[number + 1].word in {"by", "without"}:
+            end = _closing(tokens, end + 1)
+        if tokens[end - 2].text == "," and tokens[end - 1].kind in (Kind.NUMBER, Kind.STRING):
+            what, example = _PARAMETERS[name.word]
+            return f"{what} comes first: `{name.word}({example}, …)`"
+    return ""
+
+
+def _closing(tokens: Sequence[Token], first: int) -> int:
+    """Return where the first parenthesis from a place on closes; 0 where none opens there."""
+    opened = next((it for it in tokens[first : first + 2] if it.text == "("), None)
+    closing = (it for it in range(first, len(tokens)) if tokens[it].text == ")")
+    return 0 if opened is None else next((it for it in closing if tokens[it].depth == opened.depth), 0)
+
+
+_PARAMETERS = {
+    "quantile": ("the number", "0.95"),
+    "topk": ("the number", "3"),
+    "bottomk": ("the number", "3"),
+    "limitk": ("the number", "3"),
+    "limit_ratio": ("the number", "0.1"),
+    "count_values": ("the label", '"version"'),
+}
+
+_TYPES = {
+    "scalar": "a number",
+    "vector": "a metric, without a range,",
+    "matrix": "the range of a metric, `…[5m]`,",
+    "string": "text in quotes",
+}
 
 _CLOSERS = {"parenthesis": ")", "square bracket": "]", "brace": "}"}
 
@@ -131,6 +166,7 @@ _ANSWERS: tuple[tuple[re.Pattern[str], str | Callable[[str, int | None, re.Match
     (re.compile(r"unknown function with name '(\w+)'"), _unknown_function),
     (re.compile(r"expected type matrix in call to function '(\w+)', got vector"), _without_range),
     (re.compile(r"expected type (\w+) in call to function '(\w+)'"), _wrong_type),
+    (re.compile(r"expected type vector in aggregation expression, got (?:scalar|string)"), _of_no_vector),
     (
         re.compile(r"wrong number of arguments for aggregate .* expected 2"),
         "a number or a label comes first: `topk(3, …)`",

@@ -12,13 +12,10 @@ from typing import Any
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
 from rollback_guard.core.promql import constant, is_comparison, without_parentheses
-from rollback_guard.core.promql.shape import Match, matches_of, metric_of
+from rollback_guard.core.promql.shape import matches_of, metric_of
 from rollback_guard.core.promql.share import at_least, or_zero, scaled
 
 _AGGREGATIONS = frozenset({"sum", "avg", "min", "max", "count"})
-
-_CHOOSES_ALL = frozenset({("!=", ""), ("!~", ""), ("=~", ".*"), ("=~", ".+")})
-"""What a denominator may ask of a label without leaving anything out that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +75,9 @@ def divided_by_itself(node: Expr) -> OfItself | None:
     chosen, more = mine - theirs, theirs - mine
     on = _matched_on(node)
     is_apart = any(not (one.keeps_label(it.label) and it.label in on) for it in chosen | more)
-    if not chosen or is_apart or not all(_chooses_all(it) for it in more):
+    if not chosen or is_apart or not all(it.is_of_all for it in more):
         return None
     return OfItself(part, whole, tuple(sorted({it.label for it in chosen})))
-
-
-def _chooses_all(match: Match) -> bool:
-    return (match.operator, match.value) in _CHOOSES_ALL
 
 
 def _matched_on(node: BinaryExpr) -> Labels:

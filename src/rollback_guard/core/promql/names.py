@@ -96,6 +96,9 @@ OWNERS = frozenset(
 )  # fmt: skip
 """Labels that say whose a series is."""
 
+TRAFFIC = frozenset({"path", "route", "handler", "method", "uri", "endpoint"})
+"""Labels that say which part of the traffic a series is of."""
+
 STATUS = frozenset({"code", "status", "status_code", "response_code", "http_status", "http_code", "http_status_code"})
 """Labels that hold an HTTP status."""
 

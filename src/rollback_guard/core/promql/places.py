@@ -12,7 +12,7 @@ from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector,
 
 from rollback_guard.core.promql import children, without_parentheses
 from rollback_guard.core.promql.shape import Compared, Match
-from rollback_guard.core.promql.tokens import Kind, Token, is_operator, scan
+from rollback_guard.core.promql.tokens import BEFORE_LABELS, Kind, Token, is_operator, scan
 
 Key = tuple[str, str]
 """What kind of part it is, and the word or sign that it is known by."""
@@ -21,10 +21,7 @@ _NAME, _CALL, _OPERATOR = "name", "call", "operator"
 _RANGE: Key = ("range", "[")
 
 _GROUPING = frozenset({"by", "without"})
-_BEFORE_LABELS = _GROUPING | {"on", "ignoring", "group_left", "group_right"}
-"""Words whose parentheses hold labels, and no part of the tree."""
-
-_NO_NAMES = _BEFORE_LABELS | {"offset", "bool"}
+_NO_NAMES = BEFORE_LABELS | {"offset", "bool"}
 
 
 class Places:
@@ -168,7 +165,7 @@ def _words(tokens: Sequence[Token]) -> dict[Key, list[int]]:
             skipped_to = None if is_end else skipped_to
             continue
         before = tokens[number - 1] if number else None
-        if token.text in ("{", "[") or (token.text == "(" and before is not None and before.word in _BEFORE_LABELS):
+        if token.text in ("{", "[") or (token.text == "(" and before is not None and before.word in BEFORE_LABELS):
             skipped_to = token
         if (key := _word(token, before, tokens[number + 1] if number + 1 < len(tokens) else None)) is not None:
             found.setdefault(key, []).append(number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
@@ -22,11 +22,13 @@ class Ratio:
         scale: What it is where the part is all of it: 1, or 100 for a percentage.
         tone: 1 where more is better, -1 where more is worse, 0 where that is not known.
         is_filling: It is of what is free or used, such as memory, and not of what happened.
+        is_share: The part is surely some of the whole; of two metrics the one may count more than the other.
     """
 
     scale: float
     tone: int
     is_filling: bool = False
+    is_share: bool = True
 
 
 def ratio(tree: Expr) -> Ratio | None:
@@ -44,11 +46,7 @@ def ratio(tree: Expr) -> Ratio | None:
         else:
             turned, core = -turned, summarised(core.rhs)
     found = _named(core) if isinstance(core, VectorSelector) else _divided(core)
-    return (
-        None
-        if found is None
-        else Ratio(scale=factor * found.scale, tone=turned * found.tone, is_filling=found.is_filling)
-    )
+    return None if found is None else replace(found, scale=factor * found.scale, tone=turned * found.tone)
 
 
 def _named(selector: VectorSelector) -> Ratio | None:
@@ -62,7 +60,7 @@ def _named(selector: VectorSelector) -> Ratio | None:
 def _divided(tree: Expr) -> Ratio | None:
     found = division(tree)
     if found is not None and (found.is_share or found.tone < 0):
-        return Ratio(scale=found.scale, tone=found.tone)
+        return Ratio(scale=found.scale, tone=found.tone, is_share=found.is_share)
     tree = without_parentheses(tree)
     if not isinstance(tree, BinaryExpr) or str(tree.op) != "/":
         return None

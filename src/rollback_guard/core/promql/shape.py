@@ -19,6 +19,9 @@ _MATCH_OPERATORS = {
 }
 
 
+_OF_ALL = frozenset({("!=", ""), ("!~", ""), ("=~", ".*"), ("=~", ".+")})
+
+
 class Match(NamedTuple):
     """One label matcher of a selector."""
 
@@ -31,6 +34,11 @@ class Match(NamedTuple):
         """The matcher as PromQL writes it."""
         escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         return f'{self.label}{self.operator}"{escaped}"'
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it leaves nothing out that has the label."""
+        return (self.operator, self.value) in _OF_ALL
 
 
 def matches_of(selector: VectorSelector) -> tuple[Match, ...]:

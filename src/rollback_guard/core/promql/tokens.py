@@ -32,6 +32,10 @@ _LITERAL_COST = 0.02
 _CLASS_ESCAPES = frozenset("wWdDsSpP")
 
 
+BEFORE_LABELS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
+"""Words whose parentheses hold labels."""
+
+
 class PromqlError(ValueError):
     """Say what is wrong with an expression.
 

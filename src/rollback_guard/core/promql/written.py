@@ -42,9 +42,11 @@ def with_range(selector: VectorSelector, span: timedelta | None) -> str:
     return f"{text[:end]}[{format_duration(span) if span else '5m'}]{text[end:]}"
 
 
-def grouping(aggregation: AggregateExpr, *, add: Collection[str] = (), drop: Collection[str] = ()) -> str:
-    """Return an aggregation's name and labels, `sum by (job)`, with labels more or less that its result has."""
-    name, modifier = str(aggregation.op), aggregation.modifier
+def grouping(
+    aggregation: AggregateExpr, *, name: str = "", add: Collection[str] = (), drop: Collection[str] = ()
+) -> str:
+    """Return an aggregation's name, or another one, and labels, with labels more or less that its result has."""
+    name, modifier = name or str(aggregation.op), aggregation.modifier
     is_by = modifier is None or str(modifier.type) == "AggModifierType.By"
     labels = list(modifier.labels) if modifier is not None else []
     more, less = (add, drop) if is_by else (drop, add)

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 from promql_parser import VectorSelector
 
-from rollback_guard.config.checks.lints import raw_counter
-from rollback_guard.config.checks.lints.rate_of_gauge import calls
 from rollback_guard.config.problems import Level, quoted
 from rollback_guard.core import promql
 from rollback_guard.core.promql.shape import Match, metric_of
+from rollback_guard.core.promql.treatment import TRENDS, calls, compared_values
 from rollback_guard.workbench.online.findings import Told
 from rollback_guard.workbench.online.rules import CheckedRule, Expression
 from rollback_guard.workbench.online.selectors import Selector
@@ -45,8 +44,8 @@ async def check(server: Server, rules: Sequence[CheckedRule]) -> list[Told]:
 
 def _names(expression: Expression) -> Iterator[str]:
     """Yield the metrics that it takes to be of one type."""
-    of_counters = calls(expression.nodes, promql.OF_COUNTERS | raw_counter.TRENDS)
-    selectors = [*raw_counter.compared_values(expression.tree), *(selector for _, selector in of_counters)]
+    of_counters = calls(expression.nodes, promql.OF_COUNTERS | TRENDS)
+    selectors = [*compared_values(expression.tree), *(selector for _, selector in of_counters)]
     yield from filter(None, map(metric_of, selectors))
     yield from (use.selector.name for use in expression.uses if use.selector.name and QUANTILE in use.functions)
 
@@ -55,10 +54,10 @@ def _told(expression: Expression, types: Mapping[str, str], histograms: frozense
     for function, selector in calls(expression.nodes, promql.OF_COUNTERS):
         words = f"{function}() takes every decrease of it for a restart"
         yield from _judged(expression, selector, types, wrong="gauge", lint="rate-of-gauge", words=words)
-    for selector in raw_counter.compared_values(expression.tree):
+    for selector in compared_values(expression.tree):
         words = "its value counts from the start of the process"
         yield from _judged(expression, selector, types, wrong="counter", lint="raw-counter", words=words)
-    for function, selector in calls(expression.nodes, raw_counter.TRENDS):
+    for function, selector in calls(expression.nodes, TRENDS):
         words = f"{function}() is for gauges, and takes each restart for a fall"
         yield from _judged(expression, selector, types, wrong="counter", lint="raw-counter", words=words)
     for use in expression.uses:

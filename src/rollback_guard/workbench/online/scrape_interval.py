@@ -13,12 +13,12 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from rollback_guard.config.checks.lints.short_range import BETTER, LEAST, samples_needed
 from rollback_guard.config.problems import Level, quoted
 from rollback_guard.core import promql
 from rollback_guard.core.model import Labels
 from rollback_guard.core.observation import Failure
 from rollback_guard.core.promql.shape import Match
+from rollback_guard.core.promql.treatment import BETTER, LEAST, samples_needed
 from rollback_guard.core.units import parse_duration
 from rollback_guard.workbench.online.findings import Told
 from rollback_guard.workbench.online.rules import CheckedRule, Expression

@@ -9,8 +9,8 @@ from rollback_guard.config.problems import Problem, quoted
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.share import Division, Side, division
 
-ALL = frozenset({("=~", ".*"), ("=~", ".+")})
-"""Matchers that leave nothing out that has the label."""
+SCOPES = names.OWNERS | names.TRAFFIC
+"""Labels that both sides have to agree on; any other may tell apart two steps of the same thing."""
 
 
 def check(asked: Asked) -> Iterator[Problem]:
@@ -33,7 +33,7 @@ def check(asked: Asked) -> Iterator[Problem]:
 
 def _missing(found: Division, one: Side, other: Side) -> set[str]:
     """Return the labels that one side is chosen by, and the other neither is chosen nor told apart by."""
-    chosen = {it.label for it in one.matches if it.operator in ("=", "=~") and (it.operator, it.value) not in ALL}
+    chosen = {it.label for it in one.matches if it.operator in ("=", "=~") and not it.is_of_all}
     free = chosen - {match.label for match in other.matches} - one.kept
     if one.metric == other.metric:
         # Without an outcome it may be the share that one service has in all of them.
@@ -41,7 +41,7 @@ def _missing(found: Division, one: Side, other: Side) -> set[str]:
         if not outcome:
             return set()
         # A part may be smaller on purpose; a part of what the whole leaves out never is.
-        return (free if one is found.whole else free & names.OWNERS) - outcome - names.STATUS
+        return free & (SCOPES if one is found.whole else names.OWNERS) - outcome - names.STATUS
     if found.tone == 0 or any(match.label not in names.STATUS for match in other.matches):
         return set()  # two things of their own, such as the memory that one request costs
     return free & names.OWNERS

@@ -11,13 +11,14 @@ from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
 from rollback_guard.core.promql.written import aggregated, written
 
-CUTS = frozenset({"topk", "bottomk", "limitk", "limit_ratio", "count_values"})
+SELECTIONS = promql.CUTS | {"count_values"}
+"""Aggregations that return other series when values change."""
 
 
 def check(asked: Asked) -> Iterator[Problem]:
     """Yield the selections of the largest or smallest that no aggregation makes one number of."""
     for node, around in asked.nodes:
-        if not isinstance(node, AggregateExpr) or str(node.op) not in CUTS:
+        if not isinstance(node, AggregateExpr) or str(node.op) not in SELECTIONS:
             continue
         if not any(isinstance(outer, AggregateExpr | Call) for outer in around):
             message = f"`{node.op}` returns other series each time: an alert ends when its series is overtaken"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from promql_parser import AggregateExpr, Call, VectorSelector
 
 from rollback_guard.config.checks.lints.asked import Asked
-from rollback_guard.config.checks.lints.rate_of_gauge import calls
 from rollback_guard.config.checks.lints.threshold_unit import is_of_another_unit
 from rollback_guard.config.problems import Problem, quoted
 from rollback_guard.core import promql
@@ -15,6 +14,7 @@ from rollback_guard.core.condition import Operator
 from rollback_guard.core.promql import names
 from rollback_guard.core.promql.bounds import bounds
 from rollback_guard.core.promql.shape import Compared, metric_of, nested
+from rollback_guard.core.promql.treatment import calls
 from rollback_guard.core.promql.written import written
 
 OF_NOTHING = frozenset({"count", "sum", "group", "count_over_time", "absent", "absent_over_time"})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-from promql_parser import Call, MatrixSelector, VectorSelector
+from collections.abc import Iterator
 
 from rollback_guard.config.checks.lints.asked import Asked
 from rollback_guard.config.problems import Problem, quoted
 from rollback_guard.core import promql
 from rollback_guard.core.promql import names
-from rollback_guard.core.promql.shape import Nested, metric_of
+from rollback_guard.core.promql.shape import metric_of
+from rollback_guard.core.promql.treatment import ranges
 from rollback_guard.core.promql.written import with_range
 
 
@@ -23,16 +22,3 @@ def check(asked: Asked) -> Iterator[Problem]:
             range_ = with_range(selector, matrix.range)
             hint = f"For a gauge use `deriv({range_})`, or `delta` or `avg_over_time` in its place."
             yield asked.problem("rate-of-gauge", message, hint=hint, at=asked.places.of(selector))
-
-
-def calls(nodes: Iterable[Nested], functions: frozenset[str]) -> Iterator[tuple[str, VectorSelector]]:
-    """Yield the calls of some functions that take the range of a selector, each with that selector."""
-    yield from ((function, matrix.vector_selector) for function, matrix in ranges(nodes, functions))
-
-
-def ranges(nodes: Iterable[Nested], functions: frozenset[str]) -> Iterator[tuple[str, MatrixSelector]]:
-    """Yield the same calls, each with the range."""
-    for node, _ in nodes:
-        if isinstance(node, Call) and node.func.name in functions:
-            arguments = map(promql.without_parentheses, node.args)
-            yield from ((node.func.name, it) for it in arguments if isinstance(it, MatrixSelector))

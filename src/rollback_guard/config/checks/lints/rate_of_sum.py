@@ -32,12 +32,18 @@ def _hint(node: Call, argument: Expr) -> str:
     inner = promql.without_parentheses(subquery.expr) if isinstance(subquery, SubqueryExpr) else None
     if not isinstance(subquery, SubqueryExpr) or not isinstance(inner, AggregateExpr):
         return OF_RECORDED
-    of = promql.without_parentheses(inner.expr)
-    range_ = with_range(of, subquery.range) if isinstance(of, VectorSelector) else ELLIPSIS
     # The parameter of `topk` and its like stands before what it chooses from.
     head = "sum" if inner.param is not None else grouping(inner)
-    turned = aggregated(head, f"{node.func.name}({range_})")
+    turned = aggregated(head, f"{node.func.name}({_range(subquery, inner)})")
     return f"Turn it around: `{turned}`, so that each counter's restart is seen for what it is."
+
+
+def _range(subquery: SubqueryExpr, inner: AggregateExpr) -> str:
+    """Return the range of what was aggregated; dots where the subquery looks elsewhere in time."""
+    of = promql.without_parentheses(inner.expr)
+    if not isinstance(of, VectorSelector) or subquery.offset is not None or subquery.at is not None:
+        return ELLIPSIS
+    return with_range(of, subquery.range)
 
 
 def _aggregated(tree: Expr) -> str:

@@ -10,17 +10,8 @@ from promql_parser import Call, MatrixSelector, SubqueryExpr
 from rollback_guard.config.checks.lints.asked import Asked
 from rollback_guard.config.problems import Problem
 from rollback_guard.core import promql
+from rollback_guard.core.promql.treatment import BETTER, LEAST, samples_needed
 from rollback_guard.core.units import format_duration
-
-LEAST, BETTER = 2, 4
-"""Scrapes in a range: with fewer than the first there is no answer; with the second one may fail."""
-
-
-def samples_needed(function: str) -> int:
-    """Return how many samples of its range a function needs to tell anything; 0 where it takes none."""
-    if function in promql.NEEDS_TWO:
-        return LEAST
-    return 1 if function.endswith("_over_time") else 0
 
 
 def check(asked: Asked) -> Iterator[Problem]:

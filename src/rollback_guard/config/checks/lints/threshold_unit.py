@@ -23,17 +23,20 @@ MANY_SECONDS = 100.0
 
 PERCENT = 100.0
 
-LEAST_PERCENT = 0.1
-"""Of errors, in percent: who asks for less has a service that fails for 44 minutes a month at most."""
+LEAST_PERCENT = 0.01
+"""Of errors, in percent: who asks for less has a service that fails for 4 minutes a month at most."""
 
 TWICE = 2.0
 """So many times a limit nobody uses."""
 
+SEVERAL = 5.0
+"""So often nothing fails that was tried once; where two metrics count different things it may fail a few times."""
+
 FEW_BYTES = 10_000.0
 """No process and no disk is that small: this is meant in megabytes."""
 
-MANY_CORES = 20.0
-"""One process hardly keeps so many busy: this is meant in percent of one."""
+MANY_CORES = 64.0
+"""Hardly one process keeps so many busy, on the largest machines: this is meant in percent of one."""
 
 ABOVE = frozenset({Operator.GREATER, Operator.GREATER_EQUAL})
 BELOW = frozenset({Operator.LESS, Operator.LESS_EQUAL})
@@ -92,17 +95,18 @@ def is_percentage_of_ratio(compared: Compared) -> bool:
     found = ratio(compared.measured) if compared.threshold > 1 else None
     if found is None or found.scale != 1:
         return False
-    # Limits can be exceeded, if not by much.
-    return not found.is_filling or TWICE <= compared.threshold <= PERCENT
+    if found.is_filling:  # limits can be exceeded, if not by much
+        return TWICE <= compared.threshold <= PERCENT
+    return found.is_share or compared.threshold >= SEVERAL
 
 
 def _is_ratio_of_percentage(compared: Compared) -> bool:
-    """Say whether a percentage is compared with what is next to nothing of it, or next to everything."""
-    found = ratio(compared.measured) if 0 < compared.threshold <= 1 else None
+    """Say whether a percentage is compared with a share of it, or with next to nothing."""
+    found = ratio(compared.measured) if 0 < compared.threshold < 1 else None
     if found is None or found.scale != PERCENT:
         return False
     if found.is_filling:
-        return compared.threshold < 1
+        return True
     if found.tone < 0:
         return compared.operator in ABOVE and compared.threshold < LEAST_PERCENT
     return found.tone > 0 and compared.operator in BELOW
@@ -143,14 +147,21 @@ def _unit(tree: Expr) -> str:
     """Return the unit of a latency of requests: of a quantile, or of a mean."""
     tree = summarised(tree)
     if isinstance(tree, Call) and tree.func.name == "histogram_quantile":
-        tree = tree.args[-1]
-    elif not (isinstance(tree, BinaryExpr) and str(tree.op) == "/"):
+        base = _base(tree.args[-1], "_bucket")
+    elif isinstance(tree, BinaryExpr) and str(tree.op) == "/":
+        base = _base(tree.lhs, "_sum")
+        if base != _base(tree.rhs, "_count"):
+            return ""  # all seconds by those that went by are how many requests were served at a time
+    else:
         return ""
-    selectors = [node for node in promql.walk(tree) if isinstance(node, VectorSelector)]
-    name = metric_of(selectors[0]) if selectors else ""
-    base, _, ending = name.rpartition("_")
-    if ending not in ("bucket", "sum") or not names.words_of(name) & REQUESTS:
+    if not names.words_of(base) & REQUESTS:
         return ""
     if base.endswith("_seconds"):
         return "seconds"
     return "milliseconds" if base.endswith(("_milliseconds", "_ms")) else ""
+
+
+def _base(tree: Expr, ending: str) -> str:
+    """Return the name of the histogram that the first metric of an expression is of, by the ending of that metric."""
+    name = next((metric_of(node) for node in promql.walk(tree) if isinstance(node, VectorSelector)), "")
+    return name.removesuffix(ending) if name.endswith(ending) else ""
