@@ -286,24 +286,30 @@ NEVER = {"slots": 9, "asked": 9}
         (
             "heartbeat",
             "the server answers count(up) with nothing",
-            "nothing can be told of shop/Silent, unknown all the time (heartbeat: the server answers count(up) with nothing). "
+            "nothing can be told of shop/Silent, unknown all the time (heartbeat, among others: the server answers count(up) with nothing). "
             + CURES["heartbeat"],
         ),
         (
             "absent",
             "",
-            "nothing can be told of shop/Silent, unknown all the time (absent). " + CURES["absent"],
+            "nothing can be told of shop/Silent, unknown all the time (absent, among others). " + CURES["absent"],
         ),
         (
             "too_large",
             "9999 series",
-            "nothing can be told of shop/Silent, unknown all the time (too large: 9999 series)",
+            "nothing can be told of shop/Silent, unknown all the time (too large, among others: 9999 series)",
         ),
     ],
 )
 def test_why_nothing_was_known_of_a_rule_is_said_with_what_to_do(tmp_path, why, detail, words):
     silent = RuleResult(**NEVER, unknown={why: 8, "timeout": 1}, details={why: detail})
     assert remarks(tmp_path, results=a_result(Silent=silent))[0] == words
+
+
+def test_blindness_is_named_before_idleness_that_was_longer(tmp_path):
+    silent = RuleResult(**NEVER, unknown={"no_traffic": 6, "absent": 3})
+    said = remarks(tmp_path, results=a_result(Silent=silent))[0]
+    assert said.startswith("nothing can be told of shop/Silent, unknown all the time (absent, among others)")
 
 
 def test_where_nothing_was_known_of_any_rule_it_is_said_once(tmp_path):

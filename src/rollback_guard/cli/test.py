@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rollback_guard.workbench.trials.crew import Errand
     from rollback_guard.workbench.trials.verdict import FileVerdict
+    from rollback_guard.workbench.trials.workers import Job
 
 FINDINGS, UNREACHABLE = 1, 3
 INTERRUPTED = 130
@@ -71,8 +71,8 @@ def command(
     """
     from rollback_guard.adapters.clock import SystemClock
     from rollback_guard.adapters.ephemeral import EphemeralError, find_prometheus
-    from rollback_guard.workbench.trials.crew import Errand
     from rollback_guard.workbench.trials.files import test_files
+    from rollback_guard.workbench.trials.workers import Job
 
     files = test_files(paths)
     if not files:
@@ -82,8 +82,8 @@ def command(
     began = clock.elapsed()
     verdicts: list[FileVerdict] = []
     try:
-        errand = Errand(binary=find_prometheus(prometheus_binary), wanted=wanted, width=_width())
-        _play(files, errand, verdicts, shows=output == "human", verbose=verbose)
+        job = Job(binary=find_prometheus(prometheus_binary), wanted=wanted, width=_width())
+        _play(files, job, verdicts, shows=output == "human", verbose=verbose)
     except EphemeralError as error:
         click.echo(f"Error: {error.message}", err=True)
         if error.hint:
@@ -95,17 +95,17 @@ def command(
     _finish(verdicts, output, (clock.elapsed() - began).total_seconds())
 
 
-def _play(files: Sequence[Path], errand: Errand, verdicts: list[FileVerdict], *, shows: bool, verbose: bool) -> None:
+def _play(files: Sequence[Path], job: Job, verdicts: list[FileVerdict], *, shows: bool, verbose: bool) -> None:
     """Play the files, and show each as soon as all before it are there."""
     from rollback_guard.adapters.clock import SystemClock
     from rollback_guard.workbench.progress import Meter
     from rollback_guard.workbench.trials import report
-    from rollback_guard.workbench.trials.crew import play_files
+    from rollback_guard.workbench.trials.workers import play_files
 
     clock = SystemClock()
     meter = Meter(clock)
     try:
-        for verdict in play_files(files, errand, clock, lambda share: meter.tell("playing", share)):
+        for verdict in play_files(files, job, clock, lambda share: meter.tell("playing", share)):
             verdicts.append(verdict)
             if shows:
                 meter.end()

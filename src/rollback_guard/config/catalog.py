@@ -102,7 +102,7 @@ LINTS: Mapping[str, str] = {
     "rate-of-sum": "The rate of a sum of counters: one restart looks like a huge increase.",
     "quantile-without-le": "A quantile of buckets that are not told apart any more.",
     "nan-in-aggregation": "Ratios are summed up: one that is 0/0 makes all of them unknown.",
-    "divided-by-itself": "A label that chooses the numerator stays on both sides, so the ratio is always 1.",
+    "divided-by-itself": "A label that chooses the numerator stays on both sides, so the ratio says nothing.",
     "changing-selection": "`topk` and the like return other series each time, so no alert lasts.",
     "unbounded-label": "Results are told apart by a label that has a new value with every request.",
     # what is selected

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollback_guard.core.model import Armed, Guard, Mode, Otherwise, Policy
-from rollback_guard.core.observation import Unknown
+from rollback_guard.core.observation import IDLE, Unknown
 from rollback_guard.core.units import format_duration
 from rollback_guard.workbench.backtest.plan import Plan
 from rollback_guard.workbench.backtest.results import MOST_KEPT, Results, RuleResult
@@ -143,13 +143,19 @@ def never_known(results: Results) -> Iterator[str]:
     alike: dict[str, list[str]] = {}
     for id_, of_rule in results.rules.items():
         if of_rule.unknown and not of_rule.was_known and id_ not in told:
-            alike.setdefault(max(of_rule.unknown, key=of_rule.unknown.__getitem__), []).append(id_)
+            alike.setdefault(_gravest(of_rule), []).append(id_)
     for reason, ids in alike.items():
         detail = next((words for id_ in ids if (words := results.rules[id_].details.get(reason))), "")
         which = "any rule" if len(ids) == len(results.rules) > 1 else _some(ids)
-        words = ": ".join(filter(None, [reason.replace("_", " "), detail]))
+        others = ", among others" if any(len(results.rules[id_].unknown) > 1 for id_ in ids) else ""
+        words = ": ".join(filter(None, [reason.replace("_", " ") + others, detail]))
         cure = f". {CURES[Unknown(reason)]}" if reason in CURES else ""
         yield f"nothing can be told of {which}, unknown all the time ({words}){cure}"
+
+
+def _gravest(of_rule: RuleResult) -> str:
+    """Return the most frequent reason: of blindness, where the rule was not only idle."""
+    return max(of_rule.unknown, key=lambda reason: (reason not in IDLE, of_rule.unknown[reason]))
 
 
 def _of_rules(plan: Plan, results: Results) -> Iterator[str]:

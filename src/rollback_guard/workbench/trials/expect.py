@@ -25,8 +25,8 @@ from rollback_guard.workbench.trials.document import (
 from rollback_guard.workbench.trials.film import Film
 from rollback_guard.workbench.trials.orders import Reply
 from rollback_guard.workbench.trials.perform import Performance
+from rollback_guard.workbench.trials.pictures import Found, Illustrator, Subject
 from rollback_guard.workbench.trials.scene import Scene
-from rollback_guard.workbench.trials.scenery import Found, Painter, Scenery
 from rollback_guard.workbench.trials.seen import NAME, SeenAlert, SeenState, decided, firing, shown, states
 from rollback_guard.workbench.trials.trial import Trial
 from rollback_guard.workbench.trials.verdict import Failure
@@ -40,9 +40,9 @@ T = TypeVar("T")
 def failures_of(performance: Performance, *, width: int) -> list[Failure]:
     """Return every order and expectation that was not met; pictures are so many characters wide."""
     scene, film = performance.scene, performance.film
-    painter = Painter(trial=scene.trial, film=film, width=width)
-    found = _Judge(trial=scene.trial, film=film, scene=scene, painter=painter).failures()
-    return list(painter.paint(list(found)))
+    illustrator = Illustrator(trial=scene.trial, film=film, width=width)
+    found = _Judge(trial=scene.trial, film=film, scene=scene, illustrator=illustrator).failures()
+    return list(illustrator.paint(list(found)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class _Judge:
     trial: Trial
     film: Film
     scene: Scene
-    painter: Painter
+    illustrator: Illustrator
 
     def failures(self) -> Iterator[Found]:
         """Yield what is not as it should be: orders first, for what they are refused spoils the rest."""
@@ -85,8 +85,8 @@ class _Judge:
             surplus=(f"refused/{refused.refusal}: {refused.detail}" if refused else DONE,),
             hints=tuple(hints.on_refusal(self.trial, self.film, given, refused)) if refused else (),
         )
-        scenery = self.painter.scenery_of(given.guard, order.at) if given.guard else None
-        yield Found(failure=failure, scenery=scenery)
+        subject = self.illustrator.subject_of(given.guard, order.at) if given.guard else None
+        yield Found(failure=failure, subject=subject)
 
     def _alerts(self, test: AlertRuleTest, line: int) -> Iterator[Found]:
         expected = [
@@ -131,7 +131,7 @@ class _Judge:
             surplus=_lines(told_surplus, of=got),
             hints=(*hints.on_labels(missing, surplus), *hints.on_rules(trial, film, test.alertname, slot, missing)),
         )
-        yield Found(failure=failure, scenery=Scenery(rules=trial.by_name[test.alertname], asked_at=(slot,)))
+        yield Found(failure=failure, subject=Subject(rules=trial.by_name[test.alertname], asked_at=(slot,)))
 
     def _decisions(self, test: DecisionTest, line: int) -> Iterator[Found]:
         until = self.trial.start + test.eval_time
@@ -147,7 +147,7 @@ class _Judge:
             surplus=tuple(told) or (NOTHING,),
             hints=tuple(hints.on_decisions(self.trial, self.film, test, got)),
         )
-        yield Found(failure=failure, scenery=self.painter.scenery_of(test.guard, until))
+        yield Found(failure=failure, subject=self.illustrator.subject_of(test.guard, until))
 
     def _samples(self, test: PromqlExprTest, line: int) -> Iterator[Found]:
         what = f"{quoted(test.expr)} at {format_duration(test.eval_time)}"

@@ -13,11 +13,11 @@ from rollback_guard.core.model import Labels, Phase, Rule, Verdict
 from rollback_guard.core.operations import Refusal, Refused
 from rollback_guard.core.records import Awaited, Decided, Decision, IncidentEnded, IncidentOpened, Reason
 from rollback_guard.core.units import format_duration
-from rollback_guard.workbench.trials.darkness import on_alerts, on_blank, on_idle, on_lapse, on_stall
 from rollback_guard.workbench.trials.document import DecisionTest, ExpectedDecision, GivenOrder
 from rollback_guard.workbench.trials.film import FIRING, Film
 from rollback_guard.workbench.trials.seen import SeenAlert, SeenState, decided, frames
 from rollback_guard.workbench.trials.trial import Trial
+from rollback_guard.workbench.trials.unknowns import on_alerts, on_blank, on_idle, on_lapse, on_stall
 
 MOST_DIFFERENCES = 2
 """Labels that may differ between two alerts that are taken for one."""

@@ -35,7 +35,7 @@ Heard = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class Job:
     """What every worker is told.
 
     Attributes:
@@ -57,7 +57,7 @@ class _Lost:
     hint: str
 
 
-def play_files(paths: Sequence[Path], errand: Errand, clock: Clock, heard: Heard) -> Iterator[FileVerdict]:
+def play_files(paths: Sequence[Path], job: Job, clock: Clock, heard: Heard) -> Iterator[FileVerdict]:
     """Yield how the trials of each file ended, in the order of the files.
 
     Raises:
@@ -65,23 +65,23 @@ def play_files(paths: Sequence[Path], errand: Errand, clock: Clock, heard: Heard
     """
     workers = min(len(os.sched_getaffinity(0)), len(paths))
     if workers > 1:
-        yield from _Crew(paths, errand, heard).play(workers)
+        yield from _Workers(paths, job, heard).play(workers)
         return
     with ExitStack() as stack:
-        play = _player(errand, clock, stack)
+        play = _player(job, clock, stack)
         for number, path in enumerate(paths):
             heard(number / len(paths))
             yield play(path, lambda share, number=number: heard((number + share) / len(paths)))  # type: ignore[misc]
 
 
-def _player(errand: Errand, clock: Clock, stack: ExitStack) -> Callable[[Path, Heard], FileVerdict]:
+def _player(job: Job, clock: Clock, stack: ExitStack) -> Callable[[Path, Heard], FileVerdict]:
     """Return what plays one file; the server gets ready while the modules are imported that this takes."""
-    starting = _start(errand.binary)
+    starting = _start(job.binary)
     from rollback_guard.workbench.trials.run import Bench
     from rollback_guard.workbench.trials.world import World
 
-    world = stack.enter_context(World(errand.binary, starting=starting))
-    return Bench(world, clock, action_types=_ActionTypes(), wanted=errand.wanted, width=errand.width).run
+    world = stack.enter_context(World(job.binary, starting=starting))
+    return Bench(world, clock, action_types=_ActionTypes(), wanted=job.wanted, width=job.width).run
 
 
 def _start(binary: str | None) -> Future[EphemeralPrometheus]:
@@ -126,11 +126,11 @@ class _Worker:
     share: float = 0.0
 
     @classmethod
-    def start(cls, errand: Errand) -> _Worker:
+    def start(cls, job: Job) -> _Worker:
         """Begin a process that waits for files."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, errand), daemon=True)
+        process = context.Process(target=_work, args=(theirs, job), daemon=True)
         process.start()
         theirs.close()
         return cls(process=process, line=ours)
@@ -146,11 +146,11 @@ class _Worker:
 
 
 @dataclass
-class _Crew:
+class _Workers:
     """Hand files to workers, the largest first, and put what they say into order."""
 
     paths: Sequence[Path]
-    errand: Errand
+    job: Job
     heard: Heard
     _workers: list[_Worker] = field(default_factory=list)
     _done: dict[int, FileVerdict] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class _Crew:
         waiting = sorted(range(len(self.paths)), key=lambda number: _size(self.paths[number]))
         next_ = 0
         try:
-            self._workers = [_Worker.start(self.errand) for _ in range(workers)]
+            self._workers = [_Worker.start(self.job) for _ in range(workers)]
             while next_ < len(self.paths):
                 for worker in self._workers:
                     if worker.number is None and waiting:
@@ -192,7 +192,7 @@ class _Crew:
             worker.stop()
             self._done[number] = _died(self.paths[number], worker.process.exitcode)
             self._workers.remove(worker)
-            self._workers.append(_Worker.start(self.errand))
+            self._workers.append(_Worker.start(self.job))
             return
         match said:
             case float():
@@ -224,14 +224,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _work(line: Connection, errand: Errand) -> None:
+def _work(line: Connection, job: Job) -> None:
     """Play the files that are asked for, until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for those who began us; they end us then
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from rollback_guard.adapters.clock import SystemClock
 
     with ExitStack() as stack:
-        play = _player(errand, SystemClock(), stack)
+        play = _player(job, SystemClock(), stack)
         try:
             while True:
                 line.send(play(line.recv(), line.send))

@@ -18,7 +18,7 @@ from rollback_guard.workbench.trials.verdict import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenery:
+class Subject:
     """What there is to see of failures.
 
     Attributes:
@@ -31,15 +31,15 @@ class Scenery:
     rules: tuple[Rule, ...] = ()
     asked_at: tuple[datetime, ...]
 
-    def joined(self, other: Scenery) -> Scenery:
+    def joined(self, other: Subject) -> Subject:
         """Return what there is to see of both."""
-        return Scenery(
+        return Subject(
             guards=tuple(dict.fromkeys((*self.guards, *other.guards))),
             rules=tuple({rule.id: rule for rule in (*self.rules, *other.rules)}.values()),
             asked_at=(*self.asked_at, *other.asked_at),
         )
 
-    def has_part_of(self, other: Scenery) -> bool:
+    def has_part_of(self, other: Subject) -> bool:
         """Say whether something would be seen in both."""
         rules = {rule.id for rule in self.rules}
         return bool(set(self.guards) & set(other.guards)) or any(rule.id in rules for rule in other.rules)
@@ -50,11 +50,11 @@ class Found:
     """A failure without its picture, and what there is to see of it; ``None`` where there is nothing."""
 
     failure: Failure
-    scenery: Scenery | None = None
+    subject: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Painter:
+class Illustrator:
     """Give failures their pictures.
 
     Attributes:
@@ -65,32 +65,32 @@ class Painter:
     film: Film
     width: int
 
-    def scenery_of(self, guard: str, asked_at: datetime) -> Scenery:
+    def subject_of(self, guard: str, asked_at: datetime) -> Subject:
         """Return what there is to see of a guard."""
         rules = lively_rules(self.trial, self.film, guard)
-        return Scenery(guards=(guard,), rules=tuple(rules), asked_at=(asked_at,))
+        return Subject(guards=(guard,), rules=tuple(rules), asked_at=(asked_at,))
 
     def paint(self, found: Sequence[Found]) -> Iterator[Failure]:
         """Yield the failures with their pictures, those beside each other that have one in common."""
-        for scenery, together in self._grouped(found):
+        for subject, together in self._grouped(found):
             last = len(together) - 1
-            common = self._picture(scenery) if scenery else ""
+            common = self._picture(subject) if subject else ""
             for number, each in enumerate(together):
-                if each.scenery is None:
+                if each.subject is None:
                     yield replace(each.failure, picture=each.failure.detail)
                 else:
-                    own = common if last == 0 else self._picture(each.scenery)
+                    own = common if last == 0 else self._picture(each.subject)
                     yield replace(each.failure, detail=own, picture=common if number == last else "")
 
-    def _grouped(self, found: Sequence[Found]) -> list[tuple[Scenery | None, list[Found]]]:
+    def _grouped(self, found: Sequence[Found]) -> list[tuple[Subject | None, list[Found]]]:
         """Return the failures in groups, each with what there is to see of all of its own."""
-        groups: list[tuple[Scenery | None, list[Found]]] = []
+        groups: list[tuple[Subject | None, list[Found]]] = []
         for each in found:
-            seen, like = each.scenery, list[int]()
-            for place, (scenery, _) in enumerate(groups):
-                if seen is None or scenery is None or not each.scenery or not scenery.has_part_of(each.scenery):
+            seen, like = each.subject, list[int]()
+            for place, (subject, _) in enumerate(groups):
+                if seen is None or subject is None or not each.subject or not subject.has_part_of(each.subject):
                     continue
-                joined = scenery.joined(seen)
+                joined = subject.joined(seen)
                 if fits(self.trial, joined.asked_at, width=self.width):
                     seen = joined
                     like.append(place)
@@ -101,8 +101,8 @@ class Painter:
                 groups.append((seen, [each]))
         return groups
 
-    def _picture(self, scenery: Scenery) -> str:
-        several = len(scenery.guards) > 1
-        lines = [line for guard in scenery.guards for line in story(self.trial, self.film, guard, named=several)]
-        drawn = chart(self.trial, self.film, scenery.rules, asked_at=scenery.asked_at, width=self.width)
+    def _picture(self, subject: Subject) -> str:
+        several = len(subject.guards) > 1
+        lines = [line for guard in subject.guards for line in story(self.trial, self.film, guard, named=several)]
+        drawn = chart(self.trial, self.film, subject.rules, asked_at=subject.asked_at, width=self.width)
         return "\n".join([*lines, drawn]).rstrip()
