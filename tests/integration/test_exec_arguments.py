@@ -134,7 +134,9 @@ def test_a_text_that_cannot_work_is_refused_when_it_is_loaded(text, words):
 def test_a_template_is_not_computed_when_it_is_loaded():
     text = "{{ 9**9**9**9 }}{{ 'x' * 99999999999 }}{{ 'x'|center(99999999999) }}"
 
-    registry.settings_types()["exec"].model_validate({"type": "exec", "command": ["echo", text]})
+    loaded = registry.settings_types()["exec"].model_validate({"type": "exec", "command": ["echo", text]})
+
+    assert str(loaded.command[1]) == text
 
 
 @pytest.mark.parametrize(
